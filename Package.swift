@@ -1,0 +1,55 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// Short folders, prefixed modules: the prefix keeps them from colliding in someone else's package graph.
+// Dependencies go only downwards; Sources/README.md holds the same table in words and a test compares them.
+func room(_ folder: String, _ dependencies: [String]) -> Target {
+  .target(
+    name: "Tincture" + folder,
+    dependencies: dependencies.map { Target.Dependency(stringLiteral: $0) },
+    path: "Sources/" + folder)
+}
+
+func tests(_ folder: String, _ dependencies: [String]) -> Target {
+  .testTarget(
+    name: folder,
+    dependencies: (["TinctureTestSupport"] + dependencies).map {
+      Target.Dependency(stringLiteral: $0)
+    },
+    path: "Tests/" + folder)
+}
+
+let package = Package(
+  name: "tincture",
+  products: [
+    .library(name: "Tincture", targets: ["Tincture"]),
+    .executable(name: "tincture", targets: ["TinctureCommandLine"]),
+  ],
+  targets: [
+    .target(name: "CKernels", path: "Sources/CKernels"),
+    .target(name: "CFormats", path: "Sources/CFormats"),
+    .target(name: "CSystem", path: "Sources/CSystem"),
+    room("Core", ["CFormats", "CSystem"]),
+    room("Blocks", ["TinctureCore", "CKernels"]),
+    room("Text", ["TinctureCore"]),
+    room("Containers", ["TinctureCore", "TinctureBlocks"]),
+    room("Catalog", ["TinctureCore", "TinctureBlocks", "TinctureText", "TinctureContainers"]),
+    .target(
+      name: "Tincture",
+      dependencies: [
+        "TinctureCore", "TinctureBlocks", "TinctureText", "TinctureContainers", "TinctureCatalog",
+      ],
+      path: "Sources/Tincture"),
+    .executableTarget(
+      name: "TinctureCommandLine", dependencies: ["Tincture"], path: "Sources/CommandLine"),
+    .target(
+      name: "TinctureTestSupport", dependencies: ["TinctureCore"], path: "Tests/Support"),
+    tests("CoreTests", ["TinctureCore"]),
+    tests("BlocksTests", ["TinctureBlocks", "CKernels"]),
+    tests("TextTests", ["TinctureText"]),
+    tests("ContainersTests", ["TinctureContainers"]),
+    tests("CatalogTests", ["TinctureCatalog"]),
+    tests("EndToEndTests", ["Tincture"]),
+  ],
+  cLanguageStandard: .c2x
+)

@@ -1,0 +1,51 @@
+// Numeric kernels with run-time instruction-set dispatch.
+//
+// Every function is pure: no allocation, no I/O, no global state, no knowledge of tensor names. Buffers need
+// only their element's natural alignment (block bytes need none) and must not overlap. Encoders and
+// converters give the same bytes on every instruction set; `isa_scalar.c` is the specification.
+#ifndef TINCTURE_CKERNELS_H
+#define TINCTURE_CKERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Encodes one row of `row_length` finite floats (a multiple of the block length) into blocks at `out`.
+// `importance` is NULL for a plain encode, else `row_length` non-negative finite weights: the encoder then
+// minimises sum(importance[i] * (x[i] - decoded[i])^2).
+typedef void (*tk_encode_fn)(const float *x, const float *importance, uint8_t *out, int64_t row_length);
+
+// Decodes one row of blocks into `row_length` floats.
+typedef void (*tk_decode_fn)(const uint8_t *in, float *out, int64_t row_length);
+
+typedef struct tk_codec {
+  tk_encode_fn encode;
+  tk_decode_fn decode;
+} tk_codec;
+
+typedef struct tk_kernels {
+  const char *isa;  // "scalar", "avx2", "neon"
+  tk_codec q4_0, q4_1, q5_0, q5_1, q8_0;
+  tk_codec q2_k, q3_k, q4_k, q5_k, q6_k;
+  tk_codec iq4_nl, iq4_xs;
+  // 16-bit floats, round to nearest even. NaN stays NaN (quiet). bf16 keeps subnormals.
+  void (*f16_to_f32)(const uint16_t *in, float *out, int64_t count);
+  void (*bf16_to_f32)(const uint16_t *in, float *out, int64_t count);
+  // Returns the index of the first finite input that became infinite (F16 overflow), or -1.
+  int64_t (*f32_to_f16)(const float *in, uint16_t *out, int64_t count);
+  void (*f32_to_bf16)(const float *in, uint16_t *out, int64_t count);
+  // Index of the first NaN or infinity in `in`, or -1.
+  int64_t (*find_nonfinite)(const float *in, int64_t count);
+  // out[i] = in[i] * scale + addend, each operation rounded once (no fused multiply-add).
+  void (*affine)(float *values, float scale, float addend, int64_t count);
+  // Sum of weight[i] * (a[i] - b[i])^2 in double, fixed order; weight may be NULL (all one).
+  double (*squared_error)(const float *a, const float *b, const float *weight, int64_t count);
+} tk_kernels;
+
+// The table of the best instruction set this processor has, or the one TINCTURE_ISA names; NULL when that
+// name is unknown or the processor lacks it. Reads the environment once; safe from any thread.
+const tk_kernels *tk_select(void);
+
+// The table named `isa`, or NULL when unknown or not available on this processor.
+const tk_kernels *tk_named(const char *isa);
+
+#endif

@@ -1,0 +1,126 @@
+import Glibc
+
+/// A file opened for reading by position.
+///
+/// Reads go through `pread`, never a mapping, so a file that shrinks while it is read gives an error and no
+/// signal. Safe from several threads.
+public final class InputFile: Sendable {
+  public let path: String
+  /// Size in bytes when it was opened.
+  public let byteCount: UInt64
+  /// Device and inode: the same for every name and link of one file.
+  package let identity: FileIdentity
+  private let descriptor: Int32
+
+  /// - Throws: `file.read` when the file cannot be opened or is not a regular file.
+  public init(path: String) throws(TinctureError) {
+    if let number = FileFaults.injected(.open) {
+      throw SystemError.cannotRead(path, "open", number)
+    }
+    var descriptor: Int32
+    repeat { descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) } while descriptor < 0
+      && errno == EINTR
+    guard descriptor >= 0 else { throw SystemError.cannotRead(path, "open", errno) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else {
+      let number = errno
+      close(descriptor)
+      throw SystemError.cannotRead(path, "examine", number)
+    }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      close(descriptor)
+      throw TinctureError(
+        .init("file.notRegular", .invalidInput), "not a regular file", place: .init(file: path),
+        advice: "name a file")
+    }
+    self.path = path
+    self.descriptor = descriptor
+    byteCount = UInt64(max(0, status.st_size))
+    identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+  }
+
+  deinit { close(descriptor) }
+
+  /// Fills `buffer` from `offset`.
+  ///
+  /// - Throws: `file.read`; `file.truncated` when the file ends before the buffer is full.
+  public func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer)
+    throws(TinctureError)
+  {
+    guard let base = buffer.baseAddress else { return }
+    if let number = FileFaults.injected(.read) {
+      throw SystemError.cannotRead(path, "read", number).at(byteOffset: offset)
+    }
+    guard offset <= UInt64(Int64.max) - UInt64(buffer.count) else {
+      throw TinctureError(
+        .init("file.offset", .invalidInput), "offset beyond any file", place: .init(file: path))
+    }
+    var done = 0
+    while done < buffer.count {
+      let count = pread(
+        descriptor, base + done, buffer.count - done, off_t(offset) + off_t(done))
+      if count < 0 {
+        if errno == EINTR { continue }
+        throw SystemError.cannotRead(path, "read", errno).at(byteOffset: offset + UInt64(done))
+      }
+      if count == 0 {
+        throw TinctureError(
+          .init("file.truncated", .invalidInput), "the file ends too early",
+          place: .init(file: path, byteOffset: offset + UInt64(done)),
+          expected: "\(buffer.count) bytes from byte \(offset)", found: "\(done) bytes",
+          advice: "download or copy the file again")
+      }
+      done += count
+    }
+  }
+
+  /// `count` bytes from `offset`; the caller has bounded `count`.
+  public func bytes(at offset: UInt64, count: Int) throws(TinctureError) -> [UInt8] {
+    guard offset <= byteCount, UInt64(count) <= byteCount - offset else {
+      throw TinctureError(
+        .init("file.truncated", .invalidInput), "the file ends too early",
+        place: .init(file: path, byteOffset: offset),
+        expected: "\(count) bytes from byte \(offset)", found: "a file of \(byteCount) bytes",
+        advice: "download or copy the file again")
+    }
+    var failure: TinctureError?
+    let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      do throws(TinctureError) {
+        try read(at: offset, into: UnsafeMutableRawBufferPointer(buffer))
+        initialized = count
+      } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+
+  /// The whole file.
+  ///
+  /// - Throws: `file.tooLarge` when it is larger than `limit` bytes.
+  public func contents(limit: Int) throws(TinctureError) -> [UInt8] {
+    guard byteCount <= UInt64(limit) else {
+      throw TinctureError(
+        .init("file.tooLarge", .invalidInput), "the file is larger than such a file can be",
+        place: .init(file: path), expected: "at most \(limit) bytes", found: "\(byteCount) bytes")
+    }
+    return try bytes(at: 0, count: Int(byteCount))
+  }
+
+  /// Tells the system that the range will be read soon; a hint without an error.
+  package func willNeed(at offset: UInt64, count: Int) {
+    _ = posix_fadvise(descriptor, off_t(offset), off_t(count), POSIX_FADV_WILLNEED)
+  }
+}
+
+/// Which file on which device, whatever its name.
+package struct FileIdentity: Hashable, Sendable {
+  package let device: UInt64
+  package let inode: UInt64
+
+  package init(device: UInt64, inode: UInt64) {
+    self.device = device
+    self.inode = inode
+  }
+}

@@ -1,0 +1,178 @@
+import CSystem
+import Glibc
+
+/// A file written under `NAME.partial` and renamed to its final name when whole.
+///
+/// The partial file is locked, so two runs cannot write one target. Until ``commit()`` the final name is
+/// untouched; ``abandon()`` (and `deinit`) removes the partial file. `write` is safe from several threads.
+package final class OutputFile: Sendable {
+  package let path: String
+  package let partialPath: String
+  private let descriptor: Int32
+  private let replaces: Bool
+  private let state = OnceFlag()
+
+  /// Creates `path + ".partial"` and reserves `byteCount` bytes for it.
+  ///
+  /// - Parameter replacing: whether an existing file at `path` may be replaced.
+  /// - Throws: `file.exists`, `file.busy`, `file.write`, `disk.full` (exit 6, before anything is written).
+  package init(path: String, byteCount: UInt64, replacing: Bool) throws(TinctureError) {
+    let (folder, name) = Folder.split(path)
+    guard !name.isEmpty, name != ".", name != ".." else {
+      throw TinctureError(
+        .init("file.name", .usage), "not a file name", place: .init(file: path),
+        advice: "give the output a file name")
+    }
+    switch Folder.kind(folder) {
+    case .folder: break
+    case .missing: throw SystemError.cannotWrite(path, "write into \(folder)", ENOENT)
+    default: throw SystemError.cannotWrite(path, "write into \(folder)", ENOTDIR)
+    }
+    switch Folder.kind(path) {
+    case .missing: break
+    case .file where replacing: break
+    case .file:
+      throw TinctureError(
+        .init("file.exists", .cannotWrite), "the output exists already", place: .init(file: path),
+        advice: "give --force to replace it, or another name")
+    default:
+      throw TinctureError(
+        .init("file.notRegular", .cannotWrite), "the output's name is taken by something else",
+        place: .init(file: path), advice: "give another name")
+    }
+    self.path = path
+    replaces = replacing
+    partialPath = path + ".partial"
+    descriptor = try OutputFile.openLocked(partialPath)
+    do throws(TinctureError) {
+      try reserve(byteCount, folder: folder)
+    } catch {
+      abandon()
+      throw error
+    }
+  }
+
+  deinit {
+    abandon()
+    close(descriptor)
+  }
+
+  private static func openLocked(_ path: String) throws(TinctureError) -> Int32 {
+    if let number = FileFaults.injected(.open) {
+      throw SystemError.cannotWrite(path, "create", number)
+    }
+    while true {
+      let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o666)
+      guard descriptor >= 0 else {
+        if errno == EINTR { continue }
+        throw SystemError.cannotWrite(path, "create", errno)
+      }
+      guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        close(descriptor)
+        throw TinctureError(
+          .init("file.busy", .cannotWrite), "another run is writing this file",
+          place: .init(file: path), advice: "wait for it, or give another output name")
+      }
+      // Between open and lock the owner may have renamed or removed the file: then this is not it.
+      var status = stat()
+      guard fstat(descriptor, &status) == 0,
+        Folder.identity(path)
+          == FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+      else {
+        close(descriptor)
+        continue
+      }
+      guard status.st_mode & S_IFMT == S_IFREG, ftruncate(descriptor, 0) == 0 else {
+        let number = errno
+        close(descriptor)
+        throw SystemError.cannotWrite(path, "empty", number)
+      }
+      return descriptor
+    }
+  }
+
+  private func reserve(_ byteCount: UInt64, folder: String) throws(TinctureError) {
+    let free = try Folder.freeBytes(folder)
+    guard byteCount <= free else {
+      throw TinctureError(
+        .init("disk.full", .limit), "the disk has too little room for the output",
+        place: .init(file: path), expected: "\(byteCount) free bytes", found: "\(free)",
+        advice: "free disk space, write to another disk, or choose a smaller recipe")
+    }
+    guard byteCount > 0 else { return }
+    if let number = FileFaults.injected(.allocate) {
+      throw SystemError.cannotWrite(path, "reserve \(byteCount) bytes", number)
+    }
+    // A file system without fallocate is no error: the writes themselves will tell.
+    if ts_reserve(descriptor, Int64(byteCount)) != 0, errno == ENOSPC || errno == EDQUOT {
+      throw SystemError.cannotWrite(path, "reserve \(byteCount) bytes", errno)
+    }
+  }
+
+  /// Writes `bytes` at `offset`.
+  package func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(TinctureError) {
+    guard let base = bytes.baseAddress else { return }
+    if let number = FileFaults.injected(.write) {
+      throw SystemError.cannotWrite(path, "write", number).at(byteOffset: offset)
+    }
+    var done = 0
+    while done < bytes.count {
+      let count = pwrite(descriptor, base + done, bytes.count - done, off_t(offset) + off_t(done))
+      if count < 0 {
+        if errno == EINTR { continue }
+        throw SystemError.cannotWrite(path, "write", errno).at(byteOffset: offset + UInt64(done))
+      }
+      if count == 0 {
+        throw SystemError.cannotWrite(path, "write", EIO).at(byteOffset: offset + UInt64(done))
+      }
+      done += count
+    }
+  }
+
+  /// Asks the system to start writing the range out, so that the last sync is short; a hint.
+  package func startWriteback(at offset: UInt64, count: Int) {
+    ts_start_writeback(descriptor, Int64(offset), Int64(count))
+  }
+
+  /// Syncs the file, gives it its final name and syncs the folder.
+  package func commit() throws(TinctureError) {
+    let (folder, _) = Folder.split(path)
+    if let number = FileFaults.injected(.sync) {
+      throw SystemError.cannotWrite(path, "sync", number)
+    }
+    guard fsync(descriptor) == 0 else { throw SystemError.cannotWrite(path, "sync", errno) }
+    if let number = FileFaults.injected(.rename) {
+      throw SystemError.cannotWrite(path, "rename from \(partialPath)", number)
+    }
+    try rename()
+    state.finish()
+    let handle = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if handle >= 0 {
+      _ = fsync(handle)
+      close(handle)
+    }
+  }
+
+  private func rename() throws(TinctureError) {
+    if replaces {
+      guard Glibc.rename(partialPath, path) == 0 else {
+        throw SystemError.cannotWrite(path, "rename from \(partialPath)", errno)
+      }
+      return
+    }
+    if ts_rename_new(partialPath, path) == 0 { return }
+    guard errno == EINVAL || errno == ENOSYS else {
+      throw SystemError.cannotWrite(path, "rename from \(partialPath)", errno)
+    }
+    // The file system cannot refuse to replace in one step: a hard link can.
+    guard link(partialPath, path) == 0 else {
+      throw SystemError.cannotWrite(path, "give its name to", errno)
+    }
+    unlink(partialPath)
+  }
+
+  /// Removes the partial file unless it was committed.
+  package func abandon() {
+    if state.finish() { unlink(partialPath) }
+  }
+}
