@@ -11,6 +11,17 @@ public final class InputFile: Sendable {
   /// Device and inode: the same for every name and link of one file.
   package let identity: FileIdentity
   private let descriptor: Int32
+  /// The contents when the file lives in memory only.
+  private let memory: [UInt8]?
+
+  /// A file that exists in memory only, for tests and fuzzing.
+  package init(memory bytes: [UInt8], name: String) {
+    path = name
+    descriptor = -1
+    memory = bytes
+    byteCount = UInt64(bytes.count)
+    identity = FileIdentity(device: .max, inode: .max)
+  }
 
   /// - Throws: `file.read` when the file cannot be opened or is not a regular file.
   public init(path: String) throws(TinctureError) {
@@ -18,7 +29,9 @@ public final class InputFile: Sendable {
       throw SystemError.cannotRead(path, "open", number)
     }
     var descriptor: Int32
-    repeat { descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) } while descriptor < 0
+    repeat {
+      descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    } while descriptor < 0
       && errno == EINTR
     guard descriptor >= 0 else { throw SystemError.cannotRead(path, "open", errno) }
     var status = stat()
@@ -35,11 +48,12 @@ public final class InputFile: Sendable {
     }
     self.path = path
     self.descriptor = descriptor
+    memory = nil
     byteCount = UInt64(max(0, status.st_size))
     identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
   }
 
-  deinit { close(descriptor) }
+  deinit { if descriptor >= 0 { close(descriptor) } }
 
   /// Fills `buffer` from `offset`.
   ///
@@ -56,6 +70,12 @@ public final class InputFile: Sendable {
         .init("file.offset", .invalidInput), "offset beyond any file", place: .init(file: path))
     }
     var done = 0
+    if let memory {
+      let start = Int(min(offset, byteCount))
+      done = min(buffer.count, memory.count - start)
+      memory.withUnsafeBytes { buffer.copyMemory(from: .init(rebasing: $0[start..<start + done])) }
+      if done < buffer.count { throw truncated(at: offset, wanted: buffer.count, got: done) }
+    }
     while done < buffer.count {
       let count = pread(
         descriptor, base + done, buffer.count - done, off_t(offset) + off_t(done))
@@ -64,14 +84,18 @@ public final class InputFile: Sendable {
         throw SystemError.cannotRead(path, "read", errno).at(byteOffset: offset + UInt64(done))
       }
       if count == 0 {
-        throw TinctureError(
-          .init("file.truncated", .invalidInput), "the file ends too early",
-          place: .init(file: path, byteOffset: offset + UInt64(done)),
-          expected: "\(buffer.count) bytes from byte \(offset)", found: "\(done) bytes",
-          advice: "download or copy the file again")
+        throw truncated(at: offset, wanted: buffer.count, got: done)
       }
       done += count
     }
+  }
+
+  private func truncated(at offset: UInt64, wanted: Int, got: Int) -> TinctureError {
+    TinctureError(
+      .init("file.truncated", .invalidInput), "the file ends too early",
+      place: .init(file: path, byteOffset: offset + UInt64(got)),
+      expected: "\(wanted) bytes from byte \(offset)", found: "\(got) bytes",
+      advice: "download or copy the file again")
   }
 
   /// `count` bytes from `offset`; the caller has bounded `count`.
@@ -110,6 +134,7 @@ public final class InputFile: Sendable {
 
   /// Tells the system that the range will be read soon; a hint without an error.
   package func willNeed(at offset: UInt64, count: Int) {
+    if descriptor < 0 { return }
     _ = posix_fadvise(descriptor, off_t(offset), off_t(count), POSIX_FADV_WILLNEED)
   }
 }
