@@ -1,0 +1,131 @@
+import Foundation
+import Testing
+import TinctureCore
+import TinctureTestSupport
+
+@Suite("Files", .serialized)
+struct FilesTests {
+  @Test func partialBecomesFinalOnlyOnCommit() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("out.bin")
+    let file = try OutputFile(path: path, byteCount: 4, replacing: false)
+    try [1, 2, 3, 4].withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(TinctureError) in
+      try file.write(.init(rebasing: bytes[0..<4]), at: 0)
+    }
+    #expect(Folder.kind(path) == .missing)
+    #expect(Folder.kind(path + ".partial") == .file)
+    try file.commit()
+    #expect(Folder.kind(path) == .file)
+    #expect(Folder.kind(path + ".partial") == .missing)
+  }
+
+  @Test func abandonLeavesNothing() throws {
+    let folder = try TemporaryFolder()
+    do {
+      let file = try OutputFile(path: folder.path("a"), byteCount: 10, replacing: false)
+      file.abandon()
+    }
+    do {
+      _ = try OutputFile(path: folder.path("b"), byteCount: 10, replacing: false)
+    }
+    #expect(try Folder.names(folder.path).isEmpty)
+  }
+
+  @Test func existingOutputNeedsForce() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("old")
+    try Data([7]).write(to: URL(fileURLWithPath: path))
+    let error = #expect(throws: TinctureError.self) {
+      _ = try OutputFile(path: path, byteCount: 1, replacing: false)
+    }
+    #expect(error?.code.name == "file.exists")
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == Data([7]))
+    try OutputFile(path: path, byteCount: 0, replacing: true).commit()
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path)).isEmpty)
+  }
+
+  @Test func aFileThatAppearsMeanwhileIsNotReplaced() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("late")
+    let file = try OutputFile(path: path, byteCount: 0, replacing: false)
+    try Data([9]).write(to: URL(fileURLWithPath: path))
+    let error = #expect(throws: TinctureError.self) { try file.commit() }
+    #expect(error?.code.kind == .cannotWrite)
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == Data([9]))
+  }
+
+  @Test func twoRunsCannotWriteOneTarget() throws {
+    let folder = try TemporaryFolder()
+    let first = try OutputFile(path: folder.path("x"), byteCount: 0, replacing: false)
+    let error = #expect(throws: TinctureError.self) {
+      _ = try OutputFile(path: folder.path("x"), byteCount: 0, replacing: false)
+    }
+    #expect(error?.code.name == "file.busy")
+    try first.commit()
+  }
+
+  @Test func tooLittleDiskIsSaidBeforeWriting() throws {
+    let folder = try TemporaryFolder()
+    let error = #expect(throws: TinctureError.self) {
+      _ = try OutputFile(path: folder.path("x"), byteCount: 1 << 60, replacing: false)
+    }
+    #expect(error?.code.name == "disk.full")
+    #expect(error.map { ExitStatus($0.code.kind) } == .limit)
+    #expect(try Folder.names(folder.path).isEmpty)
+  }
+
+  @Test func readingBeyondTheEndIsAnError() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("in")
+    try Data(count: 100).write(to: URL(fileURLWithPath: path))
+    for file in [
+      try InputFile(path: path), InputFile(memory: [UInt8](repeating: 0, count: 100), name: "m"),
+    ] {
+      #expect(try file.bytes(at: 90, count: 10).count == 10)
+      for (offset, count) in [(95, 6), (101, 1), (0, 101)] {
+        var buffer = [UInt8](repeating: 0, count: count)
+        let error = #expect(throws: TinctureError.self) {
+          try buffer.withUnsafeMutableBytes { (bytes) throws(TinctureError) in
+            try file.read(at: UInt64(offset), into: bytes)
+          }
+        }
+        #expect(error?.code.name == "file.truncated")
+      }
+    }
+  }
+
+  @Test func aFileThatShrinksGivesAnErrorAndNoSignal() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("in")
+    try Data(count: 1 << 20).write(to: URL(fileURLWithPath: path))
+    let file = try InputFile(path: path)
+    #expect(truncate(path, 4096) == 0)
+    let error = #expect(throws: TinctureError.self) { _ = try file.bytes(at: 0, count: 1 << 20) }
+    #expect(error?.code.name == "file.truncated")
+  }
+
+  @Test func foldersPipesAndMissingFilesAreRefused() throws {
+    let folder = try TemporaryFolder()
+    for path in [folder.path, folder.path("missing"), "/dev/null"] {
+      let error = #expect(throws: TinctureError.self) { _ = try InputFile(path: path) }
+      #expect(error?.code.kind == .invalidInput)
+    }
+  }
+
+  @Test("the k-th fault reaches the caller", arguments: FileFaults.Operation.allCases)
+  func faults(operation: FileFaults.Operation) throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("f")
+    try Data([1, 2]).write(to: URL(fileURLWithPath: path))
+    FileFaults.arm(operation, index: 0, errorNumber: EIO)
+    defer { FileFaults.disarm() }
+    #expect(throws: TinctureError.self) {
+      let input = try InputFile(path: path)
+      let bytes = try input.bytes(at: 0, count: 2)
+      let output = try OutputFile(path: folder.path("g"), byteCount: 2, replacing: false)
+      try bytes.withUnsafeBytes { (raw) throws(TinctureError) in try output.write(raw, at: 0) }
+      try output.commit()
+    }
+    #expect(Folder.kind(folder.path("g")) == .missing)
+  }
+}
