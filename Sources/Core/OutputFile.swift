@@ -129,6 +129,19 @@ package final class OutputFile: Sendable {
     }
   }
 
+  /// Writes `bytes` at `offset`.
+  package func write(_ bytes: [UInt8], at offset: UInt64) throws(TinctureError) {
+    let failure = bytes.withUnsafeBytes { raw -> TinctureError? in
+      do throws(TinctureError) {
+        try write(raw, at: offset)
+        return nil
+      } catch {
+        return error
+      }
+    }
+    if let failure { throw failure }
+  }
+
   /// Asks the system to start writing the range out, so that the last sync is short; a hint.
   package func startWriteback(at offset: UInt64, count: Int) {
     ts_start_writeback(descriptor, Int64(offset), Int64(count))

@@ -9,9 +9,7 @@ struct FilesTests {
     let folder = try TemporaryFolder()
     let path = folder.path("out.bin")
     let file = try OutputFile(path: path, byteCount: 4, replacing: false)
-    try [1, 2, 3, 4].withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(TinctureError) in
-      try file.write(.init(rebasing: bytes[0..<4]), at: 0)
-    }
+    try file.write([1, 2, 3, 4], at: 0)
     #expect(Folder.kind(path) == .missing)
     #expect(Folder.kind(path + ".partial") == .file)
     try file.commit()
@@ -83,11 +81,13 @@ struct FilesTests {
     ] {
       #expect(try file.bytes(at: 90, count: 10).count == 10)
       for (offset, count) in [(95, 6), (101, 1), (0, 101)] {
-        var buffer = [UInt8](repeating: 0, count: count)
+        #expect(throws: TinctureError.self) {
+          _ = try file.bytes(at: UInt64(offset), count: count)
+        }
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 8)
+        defer { buffer.deallocate() }
         let error = #expect(throws: TinctureError.self) {
-          try buffer.withUnsafeMutableBytes { (bytes) throws(TinctureError) in
-            try file.read(at: UInt64(offset), into: bytes)
-          }
+          try file.read(at: UInt64(offset), into: buffer)
         }
         #expect(error?.code.name == "file.truncated")
       }
@@ -123,7 +123,7 @@ struct FilesTests {
       let input = try InputFile(path: path)
       let bytes = try input.bytes(at: 0, count: 2)
       let output = try OutputFile(path: folder.path("g"), byteCount: 2, replacing: false)
-      try bytes.withUnsafeBytes { (raw) throws(TinctureError) in try output.write(raw, at: 0) }
+      try output.write(bytes, at: 0)
       try output.commit()
     }
     #expect(Folder.kind(folder.path("g")) == .missing)
