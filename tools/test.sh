@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs every test: the package's own (model-free), a short seeded fuzzing pass, and
+# the real models against their witnesses. About a quarter of an hour on two cores. Exit status 0 only when all pass.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools/install.sh
+export SWIFT_BACKTRACE=enable=no
+step() { printf '\n== %s\n' "$*"; }
+
+step "style"
+swift format lint --strict --recursive Package.swift Sources Tests
+
+step "build"
+swift build -c release
+binary=$(swift build -c release --show-bin-path)
+
+step "tests"
+python=$(tools/python.sh models)
+# A scratch folder of its own: tests are built with other flags, and sharing would rebuild everything at each switch.
+TINCTURE_PYTHON=$python timeout 1500 swift test -c release --scratch-path .build-test
+
+step "fuzzing, short"
+"$binary/tincture-fuzz" all --executions 200000 --seed 1
+
+step "golden files"
+"$python" tools/golden/manifest.py --check
+
+step "encoding error against ggml"
+"$python" tools/bench/encode_error.py --quick
+
+step "real models against their witnesses"
+models=${TINCTURE_MODELS:-.cache/models}
+mkdir -p "$models"
+[ -f "$models/gemma3-270m/config.json" ] || "$python" tools/models/gemma3_270m.py "$models/gemma3-270m"
+[ -f "$models/minilm/config.json" ] || "$python" tools/models/minilm.py "$models/minilm"
+"$python" tools/check/real_models.py --tincture "$binary/tincture" --models "$models"
+
+step "all passed"
