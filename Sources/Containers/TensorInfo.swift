@@ -58,4 +58,11 @@ public struct TensorInfo: Sendable, Hashable {
 
   /// Bytes of one row; the container's reader has checked that it exists and does not overflow.
   public var rowByteCount: Int { type.rowByteCount(shape.rowLength) ?? 0 }
+
+  /// The same tensor in the file with that index.
+  package func inFile(_ index: Int) -> TensorInfo {
+    TensorInfo(
+      name: name, type: type, shape: shape, fileIndex: index, byteOffset: byteOffset,
+      byteCount: byteCount)
+  }
 }
