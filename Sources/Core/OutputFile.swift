@@ -149,16 +149,30 @@ package final class OutputFile: Sendable {
 
   /// Syncs the file, gives it its final name and syncs the folder.
   package func commit() throws(TinctureError) {
-    let (folder, _) = Folder.split(path)
+    try sync()
+    try publish()
+    OutputFile.syncFolder(Folder.split(path).folder)
+  }
+
+  /// Waits until the file's bytes are on the disk.
+  func sync() throws(TinctureError) {
     if let number = FileFaults.injected(.sync) {
       throw SystemError.cannotWrite(path, "sync", number)
     }
     guard fsync(descriptor) == 0 else { throw SystemError.cannotWrite(path, "sync", errno) }
+  }
+
+  /// Gives the file its final name.
+  func publish() throws(TinctureError) {
     if let number = FileFaults.injected(.rename) {
       throw SystemError.cannotWrite(path, "rename from \(partialPath)", number)
     }
     try rename()
     state.finish()
+  }
+
+  /// Makes the folder's new names last; a file system that cannot is no error.
+  static func syncFolder(_ folder: String) {
     let handle = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if handle >= 0 {
       _ = fsync(handle)
