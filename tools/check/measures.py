@@ -1,0 +1,64 @@
+"""Measures that the check of the real models and the maker of its golden files share."""
+
+import hashlib
+import os
+import sys
+
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "peer"))
+from stock import Stock  # noqa: E402
+
+TEXT = ("The patient is a 54-year-old woman with a history of hypertension and type 2 diabetes, who presented with"
+        " shortness of breath. The chest X-ray shows a small pleural effusion on the left side.")
+SENTENCES = [
+    "The chest X-ray shows no acute findings.",
+    "There is a small pleural effusion on the left.",
+    "Metformin 500 mg twice daily.",
+    "Patient denies fever, chills, or night sweats; BP 128/76 mmHg.",
+    "Der Patient klagt über Übelkeit.",
+    "naïve café résumé",
+    "A dog is running in the park!",
+    "e=mc^2 (1905)",
+]
+
+
+def nmse(found, expected):
+    """Squared error over the expected values' squared distance from their mean; means over each row."""
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
+    error = ((found - expected) ** 2).sum(-1)
+    spread = ((expected - expected.mean(-1, keepdims=True)) ** 2).sum(-1)
+    return float((error / spread).mean())
+
+
+def stock_logits(path, ids):
+    stock = Stock(path)
+    try:
+        return stock.tokens(TEXT), stock.logits(ids)
+    finally:
+        stock.close()
+
+
+def stock_embeddings(path, sentences, all_ids):
+    tokens, rows = [], []
+    for sentence, ids in zip(sentences, all_ids):
+        stock = Stock(path)
+        try:
+            tokens.append(stock.tokens(sentence))
+            row = stock.embedding(ids)
+        finally:
+            stock.close()
+        rows.append(row / np.linalg.norm(row))
+    return tokens, np.stack(rows)
+
+
+def tensor_digests(path):
+    """Name → SHA-256 of type, shape and bytes of every tensor of a GGUF file."""
+    from gguf import GGUFReader
+
+    digests = {}
+    for tensor in GGUFReader(path).tensors:
+        digest = hashlib.sha256(f"{int(tensor.tensor_type)} {[int(n) for n in tensor.shape]} ".encode())
+        digest.update(tensor.data.tobytes())
+        digests[tensor.name] = digest.hexdigest()
+    return digests
