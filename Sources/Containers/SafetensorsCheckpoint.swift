@@ -1,0 +1,128 @@
+import TinctureCore
+
+/// The weights of a checkpoint: one safetensors file, or shards with their index.
+public struct SafetensorsCheckpoint: TensorSource {
+  /// The folder the weights stand in.
+  public let folder: String
+  /// Tensors in the order of the files, by offset.
+  public let tensors: [TensorInfo]
+  /// The shards, sorted by name.
+  public let files: [InputFile]
+  /// What the index says of the size of all weights; nil without index or statement. Not checked.
+  public let declaredByteCount: UInt64?
+
+  private static let weights = "model.safetensors"
+  private static let index = "model.safetensors.index.json"
+
+  /// Opens a checkpoint folder, a safetensors file or an index.
+  ///
+  /// A folder must hold `model.safetensors`, or `model.safetensors.index.json` and its shards, or exactly one
+  /// other file of either kind.
+  /// - Throws: `checkpoint.*`, `safetensors.*`, `index.*`, `file.*`.
+  /// - Complexity: linear in the headers' size, in time and memory.
+  public static func open(_ path: String) throws(TinctureError) -> SafetensorsCheckpoint {
+    if Folder.kind(path) == .folder {
+      return try open(path, file: try choice(path))
+    }
+    let (folder, name) = Folder.split(path)
+    guard name.hasSuffix(".safetensors") || name.hasSuffix(".safetensors.index.json") else {
+      _ = try InputFile(path: path)
+      throw TinctureError(
+        .init("checkpoint.kind", .invalidInput), "not a checkpoint", place: .init(file: path),
+        expected: "a folder, a .safetensors file or its index", found: name,
+        advice: advice(for: name))
+    }
+    return try open(folder, file: name)
+  }
+
+  private static func open(_ folder: String, file name: String) throws(TinctureError)
+    -> SafetensorsCheckpoint
+  {
+    let path = Folder.join(folder, name)
+    guard name.hasSuffix(".json") else {
+      let file = try InputFile(path: path)
+      let header = try SafetensorsHeader(file)
+      return SafetensorsCheckpoint(
+        folder: folder, tensors: header.tensors, files: [file], declaredByteCount: nil)
+    }
+    let index = try SafetensorsIndex(
+      try InputFile(path: path).contents(limit: SafetensorsIndex.limit), path: path)
+    var files: [InputFile] = []
+    var headers: [SafetensorsHeader] = []
+    for shard in index.shards {
+      let shardPath = Folder.join(folder, shard)
+      guard Folder.kind(shardPath) != .missing else {
+        throw TinctureError(
+          .init("index.missingShard", .invalidInput), "a shard that the index names is missing",
+          place: .init(file: shardPath), expected: "\(index.shards.count) shards",
+          advice: "download \(shard) into the folder")
+      }
+      let file = try InputFile(path: shardPath)
+      files.append(file)
+      headers.append(try SafetensorsHeader(file))
+    }
+    try index.check(headers, files: files)
+    var tensors: [TensorInfo] = []
+    for (number, header) in headers.enumerated() {
+      tensors += header.tensors.map { $0.inFile(number) }
+    }
+    return SafetensorsCheckpoint(
+      folder: folder, tensors: tensors, files: files, declaredByteCount: index.declaredByteCount)
+  }
+
+  /// The name of the file to read in `folder`.
+  private static func choice(_ folder: String) throws(TinctureError) -> String {
+    let names = try Folder.names(folder)
+    let standard = names.filter { $0 == weights || $0 == index }
+    if standard.count == 1 { return standard[0] }
+    var candidates = standard
+    if candidates.isEmpty {
+      candidates = names.filter { $0.hasSuffix(".safetensors.index.json") }
+    }
+    if candidates.isEmpty {
+      candidates = names.filter { $0.hasSuffix(".safetensors") }
+    }
+    guard let first = candidates.first else { throw nothing(folder, names) }
+    guard candidates.count == 1 else {
+      throw TinctureError(
+        .init("checkpoint.ambiguous", .invalidInput),
+        "the folder holds several candidates for the weights", place: .init(file: folder),
+        expected: "\(weights), or \(index) and its shards",
+        found: list(candidates), advice: "name the file to read instead of the folder")
+    }
+    guard !first.hasPrefix("adapter_model.") else {
+      throw TinctureError(
+        .init("checkpoint.adapter", .unsupported), "the folder holds an adapter, no whole model",
+        place: .init(file: Folder.join(folder, first)),
+        advice: "merge it into its base model with peft's merge_and_unload, then save that")
+    }
+    return first
+  }
+
+  private static func nothing(_ folder: String, _ names: [String]) -> TinctureError {
+    let others = names.filter { name in
+      [".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".gguf", ".onnx"].contains {
+        name.hasSuffix($0)
+      }
+    }
+    return TinctureError(
+      .init("checkpoint.noWeights", .invalidInput), "the folder holds no safetensors file",
+      place: .init(file: folder), expected: "\(weights), or \(index) and its shards",
+      found: others.isEmpty ? "\(names.count) files" : list(others),
+      advice: others.first.flatMap(advice(for:)) ?? "name the folder of a checkpoint")
+  }
+
+  private static func list(_ names: [String]) -> String {
+    names.prefix(4).joined(separator: ", ")
+      + (names.count > 4 ? " and \(names.count - 4) more" : "")
+  }
+
+  private static func advice(for name: String) -> String? {
+    if name.hasSuffix(".gguf") { return "a GGUF file is named itself, not by its folder" }
+    let pickles = [".bin", ".pt", ".pth", ".ckpt"]
+    if pickles.contains(where: { name.hasSuffix($0) }) {
+      return "load it with transformers and save it with save_pretrained, which writes safetensors"
+    }
+    return nil
+  }
+}
