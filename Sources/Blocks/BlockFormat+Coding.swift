@@ -1,0 +1,136 @@
+import CKernels
+import TinctureCore
+
+/// How a format's values become bytes.
+enum Coding: Sendable {
+  /// Not implemented: the format is known by name and size only.
+  case none
+  case f32, f16, bf16
+  /// A block codec out of the table of kernels.
+  case kernel(@Sendable (tk_kernels) -> tk_codec)
+}
+
+extension BlockFormat {
+  /// Magnitudes up to this one decode to finite numbers in every quantized format.
+  private static let safeMagnitude: Float = 32768
+
+  /// Encodes `rowCount` rows of `rowLength` values into `rowCount * rowByteCount(rowLength)` bytes.
+  ///
+  /// - Parameters:
+  ///   - values: rows one after the other.
+  ///   - rowCount: number of rows; may be 0.
+  ///   - rowLength: elements of a row, a multiple of ``elementsPerBlock``.
+  ///   - importance: `rowLength` non-negative finite weights, one per column, shared by all rows: the encoder
+  ///     then minimises `sum(importance[i] * (x[i] - decoded[i])^2)`. Plain float formats ignore it.
+  ///   - bytes: where the blocks go; needs no alignment, must not overlap `values`.
+  /// - Throws: ``EncodingError`` for the first value, in row order, that is not finite or that overflows; the
+  ///   bytes are then unspecified.
+  /// - Complexity: O(values), no allocation except when a row holds values beyond ±32768.
+  public func encode(
+    _ values: UnsafePointer<Float>, rowCount: Int, rowLength: Int,
+    importance: UnsafePointer<Float>?, into bytes: UnsafeMutableRawPointer
+  ) throws(EncodingError) {
+    guard let rowBytes = rowByteCount(rowLength), rowCount >= 0 else {
+      preconditionFailure("\(rowCount) rows of \(rowLength) elements are no whole \(name) blocks")
+    }
+    let kernels = InstructionSet.kernels.pointee
+    for row in 0..<rowCount {
+      let source = values + row * rowLength
+      let target = bytes + row * rowBytes
+      let magnitude = Float(bitPattern: kernels.max_magnitude(source, Int64(rowLength)))
+      if !magnitude.isFinite {
+        let column = Int(kernels.find_nonfinite(source, Int64(rowLength)))
+        throw .nonFinite(row: row, column: column, value: source[column])
+      }
+      switch coding {
+      case .none:
+        preconditionFailure("\(name) has no encoder")
+      case .f32:
+        target.copyMemory(from: source, byteCount: rowBytes)
+      case .f16, .bf16:
+        try encodeHalf(source, row, rowLength, magnitude, kernels, target)
+      case .kernel(let codec):
+        let codec = codec(kernels)
+        codec.encode(
+          source, importance, target.assumingMemoryBound(to: UInt8.self), Int64(rowLength))
+        if magnitude > Self.safeMagnitude {
+          try checkDecoded(source, row, rowLength, codec, target)
+        }
+      }
+    }
+  }
+
+  /// Encodes one row of 16-bit floats; `magnitude` is its greatest absolute value.
+  private func encodeHalf(
+    _ source: UnsafePointer<Float>, _ row: Int, _ length: Int, _ magnitude: Float,
+    _ kernels: tk_kernels, _ target: UnsafeMutableRawPointer
+  ) throws(EncodingError) {
+    var column: Int64 = -1
+    if case .f16 = coding {
+      column = kernels.f32_to_f16(source, target, Int64(length))
+    } else {
+      kernels.f32_to_bf16(source, target, Int64(length))
+      if magnitude.bitPattern >= 0x7F7F_8000 {
+        column = Int64((0..<length).first { source[$0].magnitude.bitPattern >= 0x7F7F_8000 } ?? -1)
+      }
+    }
+    if column >= 0 {
+      throw .overflow(row: row, column: Int(column), value: source[Int(column)])
+    }
+  }
+
+  /// Throws when a block of the row decodes to something that is not finite (its scale overflowed).
+  private func checkDecoded(
+    _ source: UnsafePointer<Float>, _ row: Int, _ length: Int, _ codec: tk_codec,
+    _ target: UnsafeMutableRawPointer
+  ) throws(EncodingError) {
+    let limit = Self.safeMagnitude
+    var decoded = [Float](repeating: 0, count: elementsPerBlock)
+    for block in 0..<length / elementsPerBlock {
+      codec.decode(
+        target.assumingMemoryBound(to: UInt8.self) + block * bytesPerBlock, &decoded,
+        Int64(elementsPerBlock))
+      if decoded.allSatisfy(\.isFinite) { continue }
+      let first = block * elementsPerBlock
+      let columns = first..<first + elementsPerBlock
+      // The scale follows the greatest magnitude of the block: that one is to blame.
+      var worst = first
+      for column in columns where source[column].magnitude > source[worst].magnitude {
+        worst = column
+      }
+      precondition(source[worst].magnitude > limit, "a finite block was encoded as infinite")
+      throw .overflow(row: row, column: worst, value: source[worst])
+    }
+  }
+
+  /// Decodes `rowCount` rows of `rowLength` elements into `values`.
+  ///
+  /// - Parameters:
+  ///   - bytes: `rowCount * rowByteCount(rowLength)` bytes; need no alignment.
+  ///   - rowCount: number of rows; may be 0.
+  ///   - rowLength: elements of a row, a multiple of ``elementsPerBlock``.
+  ///   - values: room for `rowCount * rowLength` values; must not overlap `bytes`.
+  /// - Complexity: O(values), no allocation. Any bytes are accepted: bad scales decode to NaN or infinity.
+  public func decode(
+    _ bytes: UnsafeRawPointer, rowCount: Int, rowLength: Int,
+    into values: UnsafeMutablePointer<Float>
+  ) {
+    guard let rowBytes = rowByteCount(rowLength), rowCount >= 0 else {
+      preconditionFailure("\(rowCount) rows of \(rowLength) elements are no whole \(name) blocks")
+    }
+    let kernels = InstructionSet.kernels.pointee
+    let count = Int64(rowCount * rowLength)
+    switch coding {
+    case .none:
+      preconditionFailure("\(name) has no decoder")
+    case .f32:
+      UnsafeMutableRawPointer(values).copyMemory(from: bytes, byteCount: rowCount * rowBytes)
+    case .f16:
+      kernels.f16_to_f32(bytes, values, count)
+    case .bf16:
+      kernels.bf16_to_f32(bytes, values, count)
+    case .kernel(let codec):
+      codec(kernels).decode(bytes.assumingMemoryBound(to: UInt8.self), values, count)
+    }
+  }
+}
