@@ -33,11 +33,13 @@ let package = Package(
     room("Blocks", ["TinctureCore", "CKernels"]),
     room("Text", ["TinctureCore"]),
     room("Containers", ["TinctureCore", "TinctureBlocks"]),
+    room("Calibration", ["TinctureCore", "TinctureContainers"]),
     room("Catalog", ["TinctureCore", "TinctureBlocks", "TinctureText", "TinctureContainers"]),
     .target(
       name: "Tincture",
       dependencies: [
         "TinctureCore", "TinctureBlocks", "TinctureText", "TinctureContainers", "TinctureCatalog",
+        "TinctureCalibration",
       ],
       path: "Sources/Tincture"),
     .executableTarget(
@@ -48,7 +50,16 @@ let package = Package(
     tests("BlocksTests", ["TinctureBlocks", "CKernels"]),
     tests("TextTests", ["TinctureText"]),
     tests("ContainersTests", ["TinctureContainers"]),
+    tests("CalibrationTests", ["TinctureCalibration", "TinctureContainers"]),
     tests("CatalogTests", ["TinctureCatalog"]),
+    // Throws damaged files at every parser: tools/test.sh runs it for a short time. Not a product.
+    .target(name: "CFuzz", path: "Tests/CFuzz"),
+    .executableTarget(
+      name: "tincture-fuzz",
+      dependencies: [
+        "TinctureCore", "TinctureText", "TinctureContainers", "TinctureCalibration", "CFuzz",
+      ],
+      path: "Tests/Fuzz"),
     tests("EndToEndTests", ["Tincture"]),
   ],
   cLanguageStandard: .c2x
