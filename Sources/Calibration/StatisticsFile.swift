@@ -39,7 +39,8 @@ public struct StatisticsFile: Sendable {
   }
 
   package init(_ file: InputFile) throws(TinctureError) {
-    let isGGUF = file.byteCount >= 4 && (try file.bytes(at: 0, count: 4)) == Array("GGUF".utf8)
+    let magic = try file.bytes(at: 0, count: Int(min(4, file.byteCount)))
+    let isGGUF = magic == Array("GGUF".utf8)
     let content =
       isGGUF ? try StatisticsFile.readGGUF(file) : try StatisticsFile.readLegacy(file)
     path = file.path
