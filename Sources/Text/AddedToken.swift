@@ -1,0 +1,62 @@
+import TinctureCore
+
+/// A token that stands beside the trained vocabulary: control tokens, chat markers, tokens of a fine-tune.
+public struct AddedToken: Sendable, Hashable {
+  public let id: Int
+  public let content: [UInt8]
+  /// Whether decoding leaves it out: a control token.
+  public let isSpecial: Bool
+  /// Whether it is looked for in the normalized text, not in the raw one.
+  public let isNormalized: Bool
+  /// The file that says so, for errors.
+  public let origin: String
+
+  public init(id: Int, content: [UInt8], isSpecial: Bool, isNormalized: Bool, origin: String) {
+    self.id = id
+    self.content = content
+    self.isSpecial = isSpecial
+    self.isNormalized = isNormalized
+    self.origin = origin
+  }
+
+  /// The text for people.
+  public var text: String { String(decoding: content, as: UTF8.self) }
+
+  /// Ids beyond this are no token ids: GGUF and llama.cpp count tokens in 32 bits.
+  static let largestID = Int(Int32.max)
+
+  /// One entry of `added_tokens` (with `id`) or of `added_tokens_decoder` (whose key is the id).
+  static func read(_ node: JSON, id: JSON, origin: String) throws(TinctureError) -> AddedToken {
+    let number: Int
+    if id.kind == .string {
+      guard let parsed = Int(try id.string()) else {
+        throw id.error("id", "the key is no token id", expected: "digits", found: id.shortText)
+      }
+      number = parsed
+    } else {
+      number = try id.int()
+    }
+    guard number >= 0, number <= largestID else {
+      throw id.error(
+        "id", "the token id is out of range", expected: "0 to \(largestID)", found: "\(number)")
+    }
+    let content = try node.member("content").stringBytes()
+    guard !content.isEmpty else { throw node.error("emptyToken", "an added token is empty") }
+    return AddedToken(
+      id: number, content: content, isSpecial: try StepReader.flag(node, "special", false),
+      isNormalized: try StepReader.flag(node, "normalized", true), origin: origin)
+  }
+
+  /// Whether the text reads like a control token though it may not be marked so.
+  ///
+  /// Source: llama.cpp `conversion/base.py`, does_token_look_special.
+  var looksSpecial: Bool {
+    let names = ["<pad>", "<mask>", "<2mass>", "[@BOS@]"]
+    if names.contains(where: { content.elementsEqual($0.utf8) }) { return true }
+    return has("<|", "|>") || has("<\u{FF5C}", "\u{FF5C}>") || has("<unused", ">")
+  }
+
+  private func has(_ prefix: String, _ suffix: String) -> Bool {
+    content.starts(with: prefix.utf8) && content.reversed().starts(with: suffix.utf8.reversed())
+  }
+}

@@ -1,0 +1,171 @@
+import TinctureCore
+
+/// Everything in a checkpoint's folder that speaks about tokens. Reading it does not decide anything.
+public struct TokenizerFiles: Sendable {
+  public let folder: String
+  /// `tokenizer.model`.
+  public let sentencePiece: SentencePieceModel?
+  /// `tokenizer.json`.
+  public let json: TokenizerJSON?
+  /// `vocab.txt`, read only when there is no `tokenizer.json`.
+  public let wordPieces: TrainedVocabulary?
+  /// `tokenizer_config.json` with `special_tokens_map.json`; empty when neither exists.
+  public let config: TokenizerConfig
+  /// `added_tokens.json`.
+  public let addedTokens: [AddedToken]
+  /// `chat_template.jinja` with `additional_chat_templates/`, or `chat_template.json`.
+  public let templateFiles: [ChatTemplate]?
+  /// `bos_token_id` and the like of config.json; a list stays a list.
+  public let modelIDs: [SpecialRole: ModelIDs]
+  /// `eos_token_id` of generation_config.json.
+  public let generationEndIDs: [Int]
+
+  /// Ids that a configuration file gives for a role.
+  public struct ModelIDs: Sendable, Hashable {
+    public let ids: [Int]
+    public let isList: Bool
+  }
+
+  /// Reads the tokenizer files of `folder`. Cost: dominated by `tokenizer.json` (Gemma's 33 MB: about 0.1 s).
+  ///
+  /// - Throws: `tokenizer.missing` when there is neither `tokenizer.model`, `tokenizer.json` nor `vocab.txt`; the
+  ///   errors of each file's reader.
+  public static func open(folder: String) throws(TinctureError) -> TokenizerFiles {
+    func bytes(_ name: String, limit: Int) throws(TinctureError) -> [UInt8]? {
+      let path = Folder.join(folder, name)
+      guard Folder.kind(path) != .missing else { return nil }
+      return try InputFile(path: path).contents(limit: limit)
+    }
+    func path(_ name: String) -> String { Folder.join(folder, name) }
+    let small = 32 << 20
+
+    var sentencePiece: SentencePieceModel?
+    if let data = try bytes("tokenizer.model", limit: 128 << 20) {
+      sentencePiece = try SentencePieceModel(data, file: path("tokenizer.model"))
+    }
+    var json: TokenizerJSON?
+    if let data = try bytes("tokenizer.json", limit: TokenizerJSON.byteLimit) {
+      let hasModel = sentencePiece != nil
+      json = try TokenizerJSON(
+        data, path: path("tokenizer.json"),
+        vocabularyUnless: { hasModel && $0 == .bytePair && $1 })
+    }
+    var wordPieces: TrainedVocabulary?
+    if json == nil, let data = try bytes("vocab.txt", limit: small) {
+      wordPieces = try TrainedVocabulary(lines: data, file: path("vocab.txt"))
+    }
+    guard sentencePiece != nil || json != nil || wordPieces != nil else {
+      throw TinctureError(
+        .init("tokenizer.missing", .invalidInput), "the folder has no tokenizer",
+        place: .init(file: folder),
+        expected: "tokenizer.model, tokenizer.json or vocab.txt",
+        advice: "copy the tokenizer files of the model it was trained from into the folder; "
+          + "for a folder with vocab.json and merges.txt let transformers save a tokenizer.json")
+    }
+    var config = TokenizerConfig()
+    if let data = try bytes("tokenizer_config.json", limit: small) {
+      config = try TokenizerConfig(data, path: path("tokenizer_config.json"))
+    }
+    if let data = try bytes("special_tokens_map.json", limit: small) {
+      try config.merge(specialTokensMap: data, path: path("special_tokens_map.json"))
+    }
+    var added: [AddedToken] = []
+    if let data = try bytes("added_tokens.json", limit: small) {
+      added = try readAddedTokens(data, path: path("added_tokens.json"))
+    }
+    var modelIDs: [SpecialRole: ModelIDs] = [:]
+    if let data = try bytes("config.json", limit: small) {
+      modelIDs = try readModelIDs(JSON.parse(data, file: path("config.json"), code: "config"))
+    }
+    var endIDs: [Int] = []
+    if let data = try bytes("generation_config.json", limit: small) {
+      let root = try JSON.parse(
+        data, file: path("generation_config.json"), code: "generation_config")
+      endIDs = try readIDs(root.present("eos_token_id"))?.ids ?? []
+    }
+    return TokenizerFiles(
+      folder: folder, sentencePiece: sentencePiece, json: json, wordPieces: wordPieces,
+      config: config, addedTokens: added, templateFiles: try readTemplates(folder),
+      modelIDs: modelIDs, generationEndIDs: endIDs)
+  }
+
+  /// `{"<image>": 262144}`.
+  static func readAddedTokens(_ data: [UInt8], path: String) throws(TinctureError) -> [AddedToken] {
+    let root = try JSON.parse(data, file: path, code: "added_tokens")
+    var tokens: [AddedToken] = []
+    for member in try root.object() {
+      let id = try member.value.int()
+      guard id >= 0, id <= AddedToken.largestID else {
+        throw member.value.error(
+          "id", "the token id is out of range", expected: "0 to \(AddedToken.largestID)",
+          found: "\(id)")
+      }
+      let text = try member.key.stringBytes()
+      guard !text.isEmpty else { throw member.key.error("emptyToken", "an added token is empty") }
+      tokens.append(
+        AddedToken(
+          id: id, content: text, isSpecial: false, isNormalized: true, origin: "added_tokens.json"))
+    }
+    return tokens
+  }
+
+  /// The ids at the root of a config.json, else those of its `text_config`.
+  private static func readModelIDs(_ root: JSON) throws(TinctureError) -> [SpecialRole: ModelIDs] {
+    var result: [SpecialRole: ModelIDs] = [:]
+    for role in SpecialRole.named {
+      let key = "\(role.rawValue)_token_id"
+      let node = root.present(key) ?? root.present("text_config")?.present(key)
+      result[role] = try readIDs(node)
+    }
+    return result
+  }
+
+  /// One id or a list of them; negative ones mean "none" in transformers.
+  private static func readIDs(_ node: JSON?) throws(TinctureError) -> ModelIDs? {
+    guard let node else { return nil }
+    var ids: [Int] = []
+    if node.kind == .array {
+      for element in node.elements { ids.append(try element.int()) }
+    } else {
+      ids.append(try node.int())
+    }
+    ids.removeAll { $0 < 0 }
+    return ids.isEmpty ? nil : ModelIDs(ids: ids, isList: node.kind == .array)
+  }
+
+  private static func readTemplates(_ folder: String) throws(TinctureError) -> [ChatTemplate]? {
+    let limit = 8 << 20
+    let jinja = Folder.join(folder, "chat_template.jinja")
+    if Folder.kind(jinja) == .file {
+      var templates = [
+        ChatTemplate(name: "default", text: try readTemplate(jinja, limit))
+      ]
+      let more = Folder.join(folder, "additional_chat_templates")
+      if Folder.kind(more) == .folder {
+        for name in try Folder.names(more) where name.hasSuffix(".jinja") {
+          templates.append(
+            ChatTemplate(
+              name: String(name.dropLast(6)),
+              text: try readTemplate(Folder.join(more, name), limit)))
+        }
+      }
+      return templates
+    }
+    let path = Folder.join(folder, "chat_template.json")
+    guard Folder.kind(path) == .file else { return nil }
+    let root = try JSON.parse(
+      InputFile(path: path).contents(limit: limit), file: path, code: "chat_template")
+    guard let template = root.present("chat_template") else { return nil }
+    return try TokenizerConfig.readTemplates(template)
+  }
+
+  private static func readTemplate(_ path: String, _ limit: Int) throws(TinctureError) -> [UInt8] {
+    let text = try InputFile(path: path).contents(limit: limit)
+    guard isValidUTF8(text) else {
+      throw TinctureError(
+        .init("chat_template.utf8", .invalidInput), "the template is not valid UTF-8",
+        place: .init(file: path), advice: "download the file again")
+    }
+    return text
+  }
+}

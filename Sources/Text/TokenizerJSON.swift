@@ -1,0 +1,131 @@
+import TinctureCore
+
+/// What a `tokenizer.json` of the tokenizers library says.
+///
+/// Source: huggingface/tokenizers, the serialization of `Tokenizer` and of its models.
+public struct TokenizerJSON: Sendable {
+  public enum Model: String, Sendable {
+    case bytePair = "BPE"
+    case wordPiece = "WordPiece"
+    case unigram = "Unigram"
+    case wordLevel = "WordLevel"
+  }
+
+  public let path: String
+  public let model: Model
+  /// BPE: bytes without a token become `<0xHH>` tokens, SentencePiece's way.
+  public let byteFallback: Bool
+  /// BPE: a word that is a token is taken whole, merges or not.
+  public let ignoresMerges: Bool
+  public let unknownToken: [UInt8]?
+  /// WordPiece: what marks a token inside a word.
+  public let continuingPrefix: String
+  /// The trained vocabulary; nil when the caller did not ask for it.
+  public let vocabulary: TrainedVocabulary?
+  public let addedTokens: [AddedToken]
+  public let normalizer: [NormalizerStep]
+  public let preTokenizer: [PreTokenizerStep]
+  public let postProcessor: [PostProcessorStep]
+  public let decoder: [DecoderStep]
+
+  /// Files larger than this are no tokenizers.
+  public static let byteLimit = 192 << 20
+
+  /// Whether its vocabulary is bytes spelled as visible characters (GPT-2's way).
+  public var isByteLevel: Bool {
+    decoder.contains(.byteLevel)
+      || preTokenizer.contains {
+        if case .byteLevel = $0 { return true }
+        return false
+      }
+  }
+
+  /// Parses the bytes of a `tokenizer.json`.
+  ///
+  /// - Parameter vocabularyUnless: says, from the kind of model and its byte fallback, that the trained vocabulary
+  ///   and the merges are not needed; reading them is two thirds of the cost.
+  /// - Throws: `tokenizer.json.*` with byte offset and key path.
+  package init(
+    _ bytes: [UInt8], path: String,
+    vocabularyUnless isSuperfluous: (Model, _ byteFallback: Bool) -> Bool = { _, _ in false }
+  ) throws(TinctureError) {
+    let root = try JSON.parse(bytes, file: path, code: "tokenizer.json")
+    self.path = path
+    let node = try root.member("model")
+    model = try TokenizerJSON.readModel(node)
+    byteFallback = try StepReader.flag(node, "byte_fallback", false)
+    ignoresMerges = try StepReader.flag(node, "ignore_merges", false)
+    unknownToken =
+      model == .unigram ? nil : try node.present("unk_token")?.stringBytes()
+    continuingPrefix = try node.present("continuing_subword_prefix")?.string() ?? ""
+    normalizer = try StepReader.flatten(
+      root["normalizer"], list: "normalizers", StepReader.normalizer)
+    preTokenizer = try StepReader.flatten(
+      root["pre_tokenizer"], list: "pretokenizers", StepReader.preTokenizer)
+    postProcessor = try StepReader.flatten(
+      root["post_processor"], list: "processors", StepReader.postProcessor)
+    decoder = try StepReader.flatten(root["decoder"], list: "decoders", StepReader.decoder)
+    if model == .unigram || isSuperfluous(model, byteFallback) {
+      vocabulary = nil
+    } else {
+      vocabulary = try TrainedVocabulary(
+        model: node, hasMerges: model == .bytePair)
+    }
+    addedTokens = try TokenizerJSON.readAddedTokens(root, vocabulary)
+  }
+
+  private static func readModel(_ node: JSON) throws(TinctureError) -> Model {
+    if let type = node.present("type") {
+      guard let model = Model(rawValue: try type.string()) else {
+        throw type.error(
+          "model", "unknown type of model", expected: "BPE, WordPiece, Unigram or WordLevel",
+          found: type.shortText)
+      }
+      return model
+    }
+    // Files older than tokenizers 0.8 do not name the model; only BPE has merges.
+    guard node.present("merges") != nil else {
+      throw node.error("model", "the type of the model is missing")
+    }
+    return .bytePair
+  }
+
+  private static func readAddedTokens(
+    _ root: JSON, _ vocabulary: TrainedVocabulary?
+  ) throws(TinctureError) -> [AddedToken] {
+    guard let list = root.present("added_tokens") else { return [] }
+    var tokens: [AddedToken] = []
+    var texts = TokenTable(capacity: list.count)
+    var ids: Set<Int> = []
+    for node in try list.array() {
+      let token = try AddedToken.read(node, id: try node.member("id"), origin: "tokenizer.json")
+      guard texts.insert(token.content).isNew else {
+        throw node.error("duplicateToken", "the added token \"\(token.text)\" occurs twice")
+      }
+      guard ids.insert(token.id).inserted else {
+        throw node.error("duplicateID", "two added tokens have the id \(token.id)")
+      }
+      if let vocabulary { try check(token, against: vocabulary, node) }
+      tokens.append(token)
+    }
+    return tokens
+  }
+
+  /// An added token that the vocabulary has too must have the same id there, and no other token may have its id.
+  private static func check(
+    _ token: AddedToken, against vocabulary: TrainedVocabulary, _ node: JSON
+  ) throws(TinctureError) {
+    if let id = vocabulary.id(of: token.content) {
+      guard id == token.id else {
+        throw node.error(
+          "addedTokenID", "the added token \"\(token.text)\" has another id in the vocabulary",
+          expected: "\(id)", found: "\(token.id)")
+      }
+    } else if let index = vocabulary.index(ofID: token.id) {
+      throw node.error(
+        "addedTokenID", "the id of the added token \"\(token.text)\" belongs to another token",
+        expected: "an id of its own",
+        found: "\(token.id), the id of \"\(vocabulary.texts.text(index))\"")
+    }
+  }
+}
