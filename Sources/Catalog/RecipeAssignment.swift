@@ -149,3 +149,39 @@ extension RecipeAssignment {
     return try Recipe.named(name ?? "f32")
   }
 }
+
+extension RecipeAssignment {
+  /// The choices for a bound model, in the order of its tensors; see the general form.
+  package static func assign(
+    model: BoundModel, recipe: Recipe, overrides: TypeOverrides = TypeOverrides(),
+    hasImportance: Bool
+  ) throws(TinctureError) -> [TypeChoice] {
+    let isGGUF = model.source is GGUFFile
+    return try assign(
+      architecture: model.architecture, layerCount: model.layerCount,
+      headCount: model.headCount, keyValueHeadCount: model.keyValueHeadCount,
+      tensors: model.tensors.map { tensor in
+        Tensor(
+          name: tensor.name, role: tensor.role, layer: tensor.layer, shape: tensor.shape,
+          stored: isGGUF ? tensor.expression.sourceTypes.first : nil)
+      },
+      recipe: recipe, overrides: overrides, hasImportance: hasImportance)
+  }
+
+  /// The float recipe that keeps every matrix of `model` exactly.
+  package static func automaticRecipe(for model: BoundModel) throws(TinctureError) -> Recipe {
+    try automaticRecipe(
+      for: model.tensors.filter { !$0.role.isAlwaysFloat && $0.shape.rank >= 2 }
+        .flatMap(\.expression.sourceTypes))
+  }
+}
+
+extension RowExpression {
+  /// Stored types of the sources, in the order of the pieces.
+  var sourceTypes: [StoredType] {
+    pieces.compactMap { piece in
+      if case .source(let tensor, _, _, _, _, _) = piece { return tensor.info.type }
+      return nil
+    }
+  }
+}

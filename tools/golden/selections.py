@@ -62,6 +62,15 @@ OVERRIDES = [
     ("bert-base", "q5_k_m", {"tensor-type": [r"(attn|ffn)_output|ffn_up=q4_1"], "output-tensor-type": "f32"}),
 ]
 
+# Patterns whose matches llama-quantize shows on PATTERN_MODEL, every match becoming F16.
+PATTERN_MODEL = "minilm-l6"
+PATTERNS = [
+    "attn_q", "ATTN_q", "^token", "embd", "weight$", "^blk", r"\.1\.", ".1.", r"blk\.[0-2]\.", r"blk\.[^0-2]\.", "[k-v]\\.weight",
+    "attn_(q|k)\\.", "(attn|ffn)_(output|down)", "(?:q|k|v).w", "f+n", "f{2}n_up", "f{3}", "fx?fn_", "(blk)?x?.3", "_+v",
+    "t{1,2}n_", "t{2,}n_", r"\d", r"\d\.\w+_up", r"\w{12}\.", r"\battn", r"_\boutput", r"3\b", "a.*t$", "a.*?t$", "()", "x|up",
+    "^(token|blk.0.*k).*", "[.]5[.]", "[_-]down", "[a\\]_]v", "up|", "o[u-w]+t", r"\s", "[^a-z._\\d]", "(.*)(k)(.*)(k)", "e(i(g(h)))t",
+]
+
 LETTERS = {
     "F32": "f", "F16": "h", "BF16": "b", "Q8_0": "8", "Q4_0": "4", "Q4_1": "$", "Q5_0": "5", "Q5_1": "%",
     "Q2_K": "C", "Q3_K": "D", "Q4_K": "E", "Q5_K": "F", "Q6_K": "G", "IQ4_NL": "n", "IQ4_XS": "x",
@@ -183,7 +192,7 @@ def main():
     parser.add_argument("--quantize", required=True)
     parser.add_argument("--out", required=True)
     arguments = parser.parse_args()
-    rows, overrides = [], []
+    rows, overrides, patterns = [], [], {}
     with tempfile.TemporaryDirectory() as folder:
         importance = os.path.join(folder, "importance.gguf")
         write_importance(importance)
@@ -195,6 +204,10 @@ def main():
                 plain = letters(model, selection(arguments.quantize, path, recipe, []))
                 weighted = letters(model, selection(arguments.quantize, path, recipe, ["--imatrix", importance]))
                 selections[recipe] = [plain] if plain == weighted else [plain, weighted]
+            if model[0] == PATTERN_MODEL:
+                for pattern in PATTERNS:
+                    chosen = selection(arguments.quantize, path, "q4_0", ["--tensor-type", pattern + "=f16"])
+                    patterns[pattern] = [name for name, _ in tensors(model) if chosen[name] == "F16"]
             for name, recipe, options in OVERRIDES:
                 if name != model[0]:
                     continue
@@ -214,7 +227,8 @@ def main():
 
     with open(arguments.out, "w", encoding="utf-8") as out:
         out.write('{"letters":' + text(LETTERS) + ',\n"models":[\n' + ",\n".join(map(text, rows)))
-        out.write('\n],\n"overrides":[\n' + ",\n".join(map(text, overrides)) + "\n]}\n")
+        out.write('\n],\n"overrides":[\n' + ",\n".join(map(text, overrides)) + '\n],\n"patterns":{"model":')
+        out.write(text(PATTERN_MODEL) + ',"found":' + text(patterns) + "}}\n")
 
 
 if __name__ == "__main__":
