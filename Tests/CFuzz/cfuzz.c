@@ -1,3 +1,5 @@
+#define _GNU_SOURCE
+
 #include "cfuzz.h"
 
 #include <errno.h>
