@@ -57,7 +57,7 @@ let package = Package(
     .executableTarget(
       name: "tincture-fuzz",
       dependencies: [
-        "TinctureCore", "TinctureText", "TinctureContainers", "TinctureCalibration", "CFuzz",
+        "TinctureCore", "TinctureContainers", "TinctureCalibration", "CFuzz",
       ],
       path: "Tests/Fuzz"),
     tests("EndToEndTests", ["Tincture"]),
