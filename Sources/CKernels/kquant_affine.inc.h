@@ -1,0 +1,325 @@
+// The affine search (q2_k, q4_k, q5_k): x = d * scale * q - dmin * min with scale, min >= 0 and q >= 0.
+// Part of kquant.inc.h, which says how it works.
+
+// Fit of eight sub-blocks: x - low ~ s * q + b, from weighted sums over q.
+typedef struct kq_fit {
+  kq_v s, b, error;
+  kq_v sq, sqq;  // sum(w q), sum(w q q)
+} kq_fit;
+
+// What does not change during the search, per eight sub-blocks; y = x - low >= 0.
+typedef struct kq_base {
+  kq_v low, range, sw, sy, syy;  // smallest element (at most 0), largest - low, sum(w), sum(w y), sum(w y y)
+} kq_base;
+
+// Subtracts `low` in place and sums.
+KQ_INLINE void kq_affine_base(kq_v *y, const kq_v *w, int n, int weighted, kq_base *base) {
+  kq_v low = kq_all(0.0f), high = y[0];
+  for (int i = 0; i < n; i++) {
+    low = kq_min(low, y[i]);
+    high = kq_max(high, y[i]);
+  }
+  kq_v sw = kq_all(0.0f), sy = sw, syy = sw;
+  for (int i = 0; i < n; i++) {
+    y[i] = y[i] - low;
+    kq_v wy = weighted ? w[i] * y[i] : y[i];
+    if (weighted) sw = sw + w[i];
+    sy = sy + wy;
+    syy = syy + wy * y[i];
+  }
+  *base = (kq_base){low, high - low, weighted ? sw : kq_all((float)n), sy, syy};
+}
+
+// Least squares for the given sums, with the constraint low + b <= 0; takes it over where it is better.
+KQ_INLINE void kq_affine_solve(const kq_base *a, kq_v sq, kq_v sqq, kq_v syq, kq_fit *fit) {
+  kq_v determinant = a->sw * sqq - sq * sq;
+  kq_v s = (a->sw * syq - a->sy * sq) / determinant;
+  kq_v b = (sqq * a->sy - sq * syq) / determinant;
+  kq_v bound = -a->low;
+  kq_v s0 = (syq - bound * sq) / sqq;
+  s = b > bound ? s0 : s;
+  b = kq_min(b, bound);
+  kq_v error = a->syy + s * (s * sqq - 2.0f * syq) + b * (b * a->sw - 2.0f * (a->sy - s * sq));
+  kq_i better = (determinant > 0.0f) & (s >= 0.0f) & (error < fit->error);
+  fit->s = better ? s : fit->s;
+  fit->b = better ? b : fit->b;
+  fit->error = better ? error : fit->error;
+  fit->sq = better ? sq : fit->sq;
+  fit->sqq = better ? sqq : fit->sqq;
+}
+
+// Tries q = round((y - shift) * inverse) for two pairs (shift, inverse).
+KQ_INLINE void kq_affine_try2(
+    const kq_v *y, const kq_v *w, int n, int weighted, float top, const kq_base *a, kq_v shift0, kq_v inverse0,
+    kq_v shift1, kq_v inverse1, int shifted, kq_fit *fit) {
+  kq_v z = kq_all(0.0f), sq0 = z, sqq0 = z, syq0 = z, sq1 = z, sqq1 = z, syq1 = z;
+  kq_v limit = kq_all(top);
+  for (int i = 0; i < n; i++) {
+    kq_v u0 = shifted ? kq_max((y[i] - shift0) * inverse0, z) : y[i] * inverse0;
+    kq_v u1 = shifted ? kq_max((y[i] - shift1) * inverse1, z) : y[i] * inverse1;
+    kq_v q0 = kq_round(kq_min(u0, limit)), q1 = kq_round(kq_min(u1, limit));
+    kq_v p0 = weighted ? w[i] * q0 : q0, p1 = weighted ? w[i] * q1 : q1;
+    sq0 = sq0 + p0;
+    sqq0 = sqq0 + p0 * q0;
+    syq0 = syq0 + p0 * y[i];
+    sq1 = sq1 + p1;
+    sqq1 = sqq1 + p1 * q1;
+    syq1 = syq1 + p1 * y[i];
+  }
+  kq_affine_solve(a, sq0, sqq0, syq0, fit);
+  kq_affine_solve(a, sq1, sqq1, syq1, fit);
+}
+
+// Exact error of decoded s * q - m, q the nearest code.
+KQ_INLINE kq_v kq_affine_error(
+    const kq_v *y, const kq_v *w, int n, int weighted, float top, const kq_base *a, kq_v s, kq_v m) {
+  kq_v inverse = kq_inverse(s), offset = a->low + m, error = kq_all(0.0f);
+  for (int i = 0; i < n; i++) {
+    kq_v u = y[i] + offset;
+    kq_v q = kq_round(kq_clamp(u * inverse, 0.0f, top));
+    kq_v e = u - s * q;
+    error = error + (weighted ? w[i] * e : e) * e;
+  }
+  return error;
+}
+
+// Two such errors at once.
+KQ_INLINE void kq_affine_error2(
+    const kq_v *y, const kq_v *w, int n, int weighted, float top, const kq_base *a, kq_v s, kq_v inverse, kq_v m0,
+    kq_v m1, kq_v *e0, kq_v *e1) {
+  kq_v o0 = a->low + m0, o1 = a->low + m1, error0 = kq_all(0.0f), error1 = error0;
+  for (int i = 0; i < n; i++) {
+    kq_v u0 = y[i] + o0, u1 = y[i] + o1;
+    kq_v q0 = kq_round(kq_clamp(u0 * inverse, 0.0f, top)), q1 = kq_round(kq_clamp(u1 * inverse, 0.0f, top));
+    kq_v r0 = u0 - s * q0, r1 = u1 - s * q1;
+    error0 = error0 + (weighted ? w[i] * r0 : r0) * r0;
+    error1 = error1 + (weighted ? w[i] * r1 : r1) * r1;
+  }
+  *e0 = error0;
+  *e1 = error1;
+}
+
+// d among 16 candidates near largest / steps, by the error that rounding to multiples of d adds.
+KQ_INLINE float kq_choose_step(const float *value, const float *cost, int count, float largest, float steps) {
+  const kq_v part0 = {0.0f, 0.0625f, 0.125f, 0.1875f, 0.25f, 0.3125f, 0.375f, 0.4375f};
+  float best = 0.0f, least = 0.0f;
+  for (int h = 0; h < 2; h++) {
+    kq_v t = h == 0 ? steps - part0 * (steps < 16.0f ? 4.0f : 8.0f) : steps - 3.5f * part0 + 0.75f;
+    kq_v d = kq_half_round(largest / t), inverse = kq_inverse(d), error = kq_all(0.0f);
+    for (int j = 0; j < count; j++) {
+      kq_v r = value[j] - d * kq_min(kq_round(value[j] * inverse), kq_all(steps));
+      error = error + cost[j] * (r * r);
+    }
+    for (int k = 0; k < 8; k++) {
+      if ((h == 0 && k == 0) || error[k] < least) {
+        least = error[k];
+        best = d[k];
+      }
+    }
+  }
+  return best;
+}
+
+typedef struct kq_affine_plan {
+  int n;                 // elements of a sub-block
+  float top;             // largest code
+  float steps;           // largest integer scale and min
+  const float *inverse;  // inverse scales to try, in codes per range
+  int tries;             // how many, even
+  int refits;            // further fits from the best one
+  int reach;             // integer scales tried either side
+} kq_affine_plan;
+
+// Integer offsets a constant super-block -c: the divisor whose f16 quotient decodes nearest to c.
+KQ_INLINE void kq_affine_constant(float c, float steps, kq_result *out) {
+  float best = c, d = 0.0f, m = 0.0f;
+  for (float t = steps; t >= 1.0f; t -= 1.0f) {
+    float h = kq_half_round(kq_all(c / t))[0], e = c - h * t;
+    e = e < 0.0f ? -e : e;
+    if (e < best) {
+      best = e;
+      d = h;
+      m = t;
+    }
+  }
+  out->dmin = d;
+  for (int j = 0; j < 16; j++) out->min[j] = m;
+}
+
+// Searches one super-block. `x` and `importance` (may be NULL when not weighted) in natural order.
+KQ_INLINE void kq_affine(
+    const float *x, const float *importance, const kq_affine_plan plan, int weighted, kq_result *out) {
+  const int n = plan.n, groups = kq_vectors / n, count = 8 * groups;
+  const float top = plan.top, steps = plan.steps;
+  kq_tile t;
+  memset(out, 0, sizeof *out);
+  if (kq_fill(&t, x, importance, n, weighted) == 0.0f) return;
+
+  // All above zero: encode -x and negate both super-block scales.
+  kq_v lowest = t.x[0], highest = t.x[0];
+  for (int i = 1; i < kq_vectors; i++) {
+    lowest = kq_min(lowest, t.x[i]);
+    highest = kq_max(highest, t.x[i]);
+  }
+  float sign = 1.0f, bottom = kq_smallest(lowest), ceiling = kq_largest(highest);
+  if (bottom > 0.0f) {
+    for (int i = 0; i < kq_vectors; i++) t.x[i] = -t.x[i];
+    sign = -1.0f;
+    float swap = bottom;
+    bottom = -ceiling;
+    ceiling = -swap;
+  }
+  if (bottom == ceiling) {
+    kq_affine_constant(-bottom, steps, out);
+    out->dmin *= sign;
+    return;
+  }
+
+  // 1. Real-valued fits.
+  kq_base base[2];
+  kq_fit fit[2];
+  float scale[16], spread[16], minimum[16], weight[16];
+  for (int g = 0; g < groups; g++) {
+    kq_v *y = t.x + g * n;
+    const kq_v *w = t.w + g * n;
+    kq_affine_base(y, w, n, weighted, &base[g]);
+    const kq_base *a = &base[g];
+    kq_v unit = kq_inverse(a->range), z = kq_all(0.0f);
+    // A constant sub-block is all offset.
+    fit[g] = (kq_fit){z, z, a->range > 0.0f ? kq_all(__FLT_MAX__) : z, z, z};
+    for (int k = 0; k < plan.tries; k += 2) {
+      kq_affine_try2(
+          y, w, n, weighted, top, a, z, plan.inverse[k] * unit, z, plan.inverse[k + 1] * unit, 0, &fit[g]);
+    }
+    for (int k = 0; k < plan.refits; k++) {
+      kq_v inverse = kq_inverse(fit[g].s);
+      kq_affine_try2(
+          y, w, n, weighted, top, a, fit[g].b, inverse, fit[g].b, inverse * (1.0f - 0.02f), 1, &fit[g]);
+    }
+    kq_v ratio = fit[g].sq / a->sw;
+    kq_store(scale + 8 * g, fit[g].s);
+    kq_store(spread + 8 * g, kq_max(fit[g].sqq - fit[g].sq * ratio, z));
+    kq_store(weight + 8 * g, a->sw);
+  }
+
+  // 2. Super-block scale, then offsets best for the rounded sub-block scales, then the offset's scale.
+  float largest = 0.0f;
+  for (int j = 0; j < count; j++) largest = scale[j] > largest ? scale[j] : largest;
+  float d = kq_choose_step(scale, spread, count, largest, steps);
+  kq_v sc[2], mn[2];
+  float most = 0.0f;
+  float dinverse = d > 0.0f ? 1.0f / d : 0.0f;
+  for (int g = 0; g < groups; g++) {
+    sc[g] = kq_min(kq_round(fit[g].s * dinverse), kq_all(steps));
+    kq_v m = -(base[g].low + fit[g].b) + (sc[g] * d - fit[g].s) * (fit[g].sq / base[g].sw);
+    m = kq_max(m, kq_all(0.0f));
+    kq_store(minimum + 8 * g, m);
+    float h = kq_largest(m);
+    most = h > most ? h : most;
+  }
+  float dmin = kq_choose_step(minimum, weight, count, most, steps);
+  float minverse = dmin > 0.0f ? 1.0f / dmin : 0.0f;
+
+  // 3. Exact search over neighbouring integers.
+  float total = 0.0f;
+  for (int g = 0; g < groups; g++) {
+    const kq_v *y = t.x + g * n, *w = t.w + g * n;
+    const kq_base *a = &base[g];
+    kq_v first = sc[g], z = kq_all(0.0f), ratio = fit[g].sq / a->sw;
+    kq_v m0 = -(a->low + fit[g].b), best = kq_all(__FLT_MAX__), bests = z, bestm = z;
+    for (int k = -plan.reach; k <= plan.reach; k++) {
+      kq_v c = kq_clamp(first + (float)k, 0.0f, steps), s = c * d, inverse = kq_inverse(s);
+      kq_v m = (m0 + (s - fit[g].s) * ratio) * minverse;
+      kq_v below = kq_clamp(kq_round(m - 0.5f), 0.0f, steps);
+      kq_v above = kq_clamp(below + 1.0f, 0.0f, steps);
+      kq_v e0, e1;
+      kq_affine_error2(y, w, n, weighted, top, a, s, inverse, below * dmin, above * dmin, &e0, &e1);
+      kq_v lower = e0 <= e1 ? below : above, e = kq_min(e0, e1);
+      kq_i better = e < best;
+      best = better ? e : best;
+      bests = better ? c : bests;
+      bestm = better ? lower : bestm;
+    }
+    sc[g] = bests;
+    mn[g] = bestm;
+    total += kq_sum(best);
+  }
+
+  // 4. Least squares for d and dmin together.
+  float suu = 0.0f, suv = 0.0f, svv = 0.0f, sxu = 0.0f, sxv = 0.0f;
+  for (int g = 0; g < groups; g++) {
+    const kq_v *y = t.x + g * n, *w = t.w + g * n;
+    const kq_base *a = &base[g];
+    kq_v s = sc[g] * d, inverse = kq_inverse(s), offset = a->low + mn[g] * dmin, z = kq_all(0.0f);
+    kq_v sq = z, sqq = z, syq = z;
+    for (int i = 0; i < n; i++) {
+      kq_v q = kq_round(kq_clamp((y[i] + offset) * inverse, 0.0f, top));
+      kq_v p = weighted ? w[i] * q : q;
+      sq = sq + p;
+      sqq = sqq + p * q;
+      syq = syq + p * y[i];
+    }
+    suu += kq_sum(sc[g] * sc[g] * sqq);
+    suv += kq_sum(sc[g] * mn[g] * sq);
+    svv += kq_sum(mn[g] * mn[g] * a->sw);
+    sxu += kq_sum(sc[g] * (syq + a->low * sq));
+    sxv += kq_sum(mn[g] * (a->sy + a->low * a->sw));
+  }
+  float determinant = suu * svv - suv * suv;
+  float d1 = d, dmin1 = dmin;
+  if (determinant > 1e-6f * suu * svv) {
+    d1 = (sxu * svv - suv * sxv) / determinant;
+    dmin1 = (sxu * suv - suu * sxv) / determinant;
+  } else if (suu > 0.0f && svv == 0.0f) {
+    d1 = sxu / suu;
+  }
+  kq_v rounded = kq_half_round((kq_v){d1, dmin1, 0, 0, 0, 0, 0, 0});
+  d1 = rounded[0];
+  dmin1 = rounded[1];
+  if (d1 > 0.0f && (d1 != d || dmin1 != dmin)) {
+    float error = 0.0f;
+    for (int g = 0; g < groups; g++) {
+      error += kq_sum(kq_affine_error(
+          t.x + g * n, t.w + g * n, n, weighted, top, &base[g], sc[g] * d1, mn[g] * dmin1));
+    }
+    if (error < total) {
+      d = d1;
+      dmin = dmin1;
+    }
+  }
+  out->d = sign * d;
+  out->dmin = sign * dmin;
+  for (int g = 0; g < groups; g++) {
+    kq_store(out->scale + 8 * g, sc[g]);
+    kq_store(out->min + 8 * g, mn[g]);
+  }
+}
+
+// Codes of sub-block j after a search.
+KQ_INLINE void kq_affine_codes(const float *x, int j, int n, float top, const kq_result *r, uint8_t *q) {
+  float s = r->d * r->scale[j], m = r->dmin * r->min[j];
+  if (s == 0.0f) {
+    memset(q, 0, (size_t)n);
+    return;
+  }
+  kq_codes(x + j * n, n, m, 1.0f / s, 0.0f, top, q);
+}
+
+// The 12 bytes of eight 6-bit scales and mins (q4_k, q5_k).
+KQ_INLINE void kq_put_scales(const kq_result *r, uint8_t *out) {
+  for (int j = 0; j < 4; j++) {
+    int s0 = (int)r->scale[j], s1 = (int)r->scale[j + 4], m0 = (int)r->min[j], m1 = (int)r->min[j + 4];
+    out[j] = (uint8_t)(s0 | (s1 >> 4) << 6);
+    out[j + 4] = (uint8_t)(m0 | (m1 >> 4) << 6);
+    out[j + 8] = (uint8_t)((s1 & 15) | (m1 & 15) << 4);
+  }
+}
+
+KQ_INLINE void kq_get_scales(const uint8_t *in, int *scale, int *min) {
+  for (int j = 0; j < 4; j++) {
+    scale[j] = in[j] & 63;
+    min[j] = in[j + 4] & 63;
+    scale[j + 4] = (in[j + 8] & 15) | (in[j] >> 6) << 4;
+    min[j + 4] = (in[j + 8] >> 4) | (in[j + 4] >> 6) << 4;
+  }
+}

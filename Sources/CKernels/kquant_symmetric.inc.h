@@ -1,0 +1,163 @@
+// The symmetric search (q3_k, q6_k): x = d * scale * q with scale signed and q from -half to half - 1.
+// Part of kquant.inc.h, which says how it works.
+
+typedef struct kq_symmetric_plan {
+  int n;                 // elements of a sub-block
+  float half;            // codes from -half to half - 1
+  float steps;           // integer scales from -steps to steps - 1
+  const float *inverse;  // inverse scales to try, in codes per largest magnitude; negative mirrors
+  int tries;             // how many, even
+  int reach;             // integer scales tried either side
+} kq_symmetric_plan;
+
+// Exact errors of decoded s * q, q the nearest code, for two scales.
+KQ_INLINE void kq_symmetric_error2(
+    const kq_v *x, const kq_v *w, int n, int weighted, float half, kq_v s0, kq_v s1, kq_v *e0, kq_v *e1) {
+  kq_v i0 = kq_inverse(s0), i1 = kq_inverse(s1), error0 = kq_all(0.0f), error1 = error0;
+  for (int i = 0; i < n; i++) {
+    kq_v q0 = kq_round(kq_clamp(x[i] * i0, -half, half - 1.0f));
+    kq_v q1 = kq_round(kq_clamp(x[i] * i1, -half, half - 1.0f));
+    kq_v r0 = x[i] - s0 * q0, r1 = x[i] - s1 * q1;
+    error0 = error0 + (weighted ? w[i] * r0 : r0) * r0;
+    error1 = error1 + (weighted ? w[i] * r1 : r1) * r1;
+  }
+  *e0 = error0;
+  *e1 = error1;
+}
+
+KQ_INLINE void kq_symmetric_take(kq_v sxq, kq_v sqq, kq_v *gain, kq_v *scale, kq_v *weight) {
+  kq_v s = sxq / sqq, g = s * sxq;
+  kq_i better = (sqq > 0.0f) & (g > *gain);
+  *gain = better ? g : *gain;
+  *scale = better ? s : *scale;
+  *weight = better ? sqq : *weight;
+}
+
+// d among 16 candidates near largest / -steps, by the error that rounding to multiples of d adds.
+KQ_INLINE float kq_choose_signed_step(
+    const float *value, const float *cost, int count, float largest, float steps) {
+  const kq_v part = {0.0f, 0.0625f, 0.125f, 0.1875f, 0.25f, 0.3125f, 0.375f, 0.4375f};
+  float sign = largest < 0.0f ? 1.0f : -1.0f, best = 0.0f, least = 0.0f;
+  for (int h = 0; h < 2; h++) {
+    kq_v t = h == 0 ? steps - 8.0f * part : steps - 3.5f * part + 0.75f;
+    kq_v d = kq_half_round(-sign * largest / t) * sign, inverse = kq_inverse(d), error = kq_all(0.0f);
+    for (int j = 0; j < count; j++) {
+      kq_v r = value[j] - d * kq_clamp(kq_round(value[j] * inverse), -steps, steps - 1.0f);
+      error = error + cost[j] * (r * r);
+    }
+    for (int k = 0; k < 8; k++) {
+      if ((h == 0 && k == 0) || error[k] < least) {
+        least = error[k];
+        best = d[k];
+      }
+    }
+  }
+  return best;
+}
+
+// Searches one super-block. `x` and `importance` (may be NULL when not weighted) in natural order.
+KQ_INLINE void kq_symmetric(
+    const float *x, const float *importance, const kq_symmetric_plan plan, int weighted, kq_result *out) {
+  const int n = plan.n, groups = kq_vectors / n, count = 8 * groups;
+  const float half = plan.half, steps = plan.steps;
+  kq_tile t;
+  memset(out, 0, sizeof *out);
+  if (kq_fill(&t, x, importance, n, weighted) == 0.0f) return;
+
+  // 1. Real-valued fits.
+  kq_v fit[2];
+  float scale[16], cost[16];
+  for (int g = 0; g < groups; g++) {
+    const kq_v *v = t.x + g * n, *w = t.w + g * n;
+    kq_v z = kq_all(0.0f), low = z, high = z;
+    for (int i = 0; i < n; i++) {
+      low = kq_min(low, v[i]);
+      high = kq_max(high, v[i]);
+    }
+    kq_v unit = kq_inverse(-low > high ? low : high);  // signed: the largest magnitude
+    kq_v gain = z, s = z, weight = z;
+    for (int k = 0; k < plan.tries; k += 2) {
+      kq_v i0 = -plan.inverse[k] * unit, i1 = -plan.inverse[k + 1] * unit;
+      kq_v sxq0 = z, sqq0 = z, sxq1 = z, sqq1 = z;
+      for (int i = 0; i < n; i++) {
+        kq_v q0 = kq_round(kq_clamp(v[i] * i0, -half, half - 1.0f));
+        kq_v q1 = kq_round(kq_clamp(v[i] * i1, -half, half - 1.0f));
+        kq_v p0 = weighted ? w[i] * q0 : q0, p1 = weighted ? w[i] * q1 : q1;
+        sxq0 = sxq0 + p0 * v[i];
+        sqq0 = sqq0 + p0 * q0;
+        sxq1 = sxq1 + p1 * v[i];
+        sqq1 = sqq1 + p1 * q1;
+      }
+      kq_symmetric_take(sxq0, sqq0, &gain, &s, &weight);
+      kq_symmetric_take(sxq1, sqq1, &gain, &s, &weight);
+    }
+    fit[g] = s;
+    kq_store(scale + 8 * g, s);
+    kq_store(cost + 8 * g, weight);
+  }
+
+  // 2. Super-block scale.
+  float largest = 0.0f;
+  for (int j = 0; j < count; j++) {
+    float a = largest < 0.0f ? -largest : largest, b = scale[j] < 0.0f ? -scale[j] : scale[j];
+    if (b > a) largest = scale[j];
+  }
+  float d = kq_choose_signed_step(scale, cost, count, largest, steps);
+  float inverse = d != 0.0f ? 1.0f / d : 0.0f;
+
+  // 3. Exact search over neighbouring integers.
+  kq_v sc[2];
+  float total = 0.0f;
+  for (int g = 0; g < groups; g++) {
+    const kq_v *v = t.x + g * n, *w = t.w + g * n;
+    kq_v first = kq_round(fit[g] * inverse), best = kq_all(__FLT_MAX__), chosen = kq_all(0.0f), e0, e1;
+    for (int k = 0; k <= plan.reach; k++) {
+      kq_v c0 = kq_clamp(first - (float)k, -steps, steps - 1.0f);
+      kq_v c1 = kq_clamp(first + (float)(k + 1), -steps, steps - 1.0f);
+      kq_symmetric_error2(v, w, n, weighted, half, c0 * d, c1 * d, &e0, &e1);
+      kq_i better = e0 < best;
+      best = better ? e0 : best;
+      chosen = better ? c0 : chosen;
+      better = e1 < best;
+      best = better ? e1 : best;
+      chosen = better ? c1 : chosen;
+    }
+    sc[g] = chosen;
+    total += kq_sum(best);
+  }
+
+  // 4. Least squares for d.
+  float sxu = 0.0f, suu = 0.0f;
+  for (int g = 0; g < groups; g++) {
+    const kq_v *v = t.x + g * n, *w = t.w + g * n;
+    kq_v i0 = kq_inverse(sc[g] * d), sxq = kq_all(0.0f), sqq = sxq;
+    for (int i = 0; i < n; i++) {
+      kq_v q = kq_round(kq_clamp(v[i] * i0, -half, half - 1.0f)), p = weighted ? w[i] * q : q;
+      sxq = sxq + p * v[i];
+      sqq = sqq + p * q;
+    }
+    sxu += kq_sum(sc[g] * sxq);
+    suu += kq_sum(sc[g] * sc[g] * sqq);
+  }
+  float refit = suu > 0.0f ? sxu / suu : d;
+  float d1 = kq_half_round(kq_all(refit < 0.0f ? -refit : refit))[0];
+  d1 = refit < 0.0f ? -d1 : d1;
+  if (d1 != d && d1 != 0.0f) {
+    float error = 0.0f;
+    for (int g = 0; g < groups; g++) {
+      kq_v e0, e1;
+      kq_symmetric_error2(
+          t.x + g * n, t.w + g * n, n, weighted, half, sc[g] * d1, sc[g] * d1, &e0, &e1);
+      error += kq_sum(e0);
+    }
+    if (error < total) d = d1;
+  }
+  out->d = d;
+  for (int g = 0; g < groups; g++) kq_store(out->scale + 8 * g, sc[g]);
+}
+
+// Codes of sub-block j after a search, from 0 (x = -half) to 2 * half - 1.
+KQ_INLINE void kq_symmetric_codes(const float *x, int j, int n, float half, const kq_result *r, uint8_t *q) {
+  float s = r->d * r->scale[j];
+  kq_codes(x + j * n, n, 0.0f, s != 0.0f ? 1.0f / s : 0.0f, -half, half - 1.0f, q);
+}

@@ -1,0 +1,51 @@
+// Q2_K: 256 weights in 84 bytes, 2.625 bits each. x = d * scale * q - dmin * min, q 0...3.
+//
+// Layout (llama.cpp ggml/src/ggml-common.h, block_q2_K): 16 bytes, one per sub-block of 16 weights (scale in the
+// low nibble, min in the high one), 64 bytes of codes (half h of 128 weights: byte 32h + i holds weights i, i + 32,
+// i + 64, i + 96 of the half from the low bits up), d f16, dmin f16.
+// Method and edge cases: kquant.inc.h (affine search). Decoding is exact: one rounding per product and sum, the
+// same order as ggml's.
+#include "kquant.inc.h"
+
+static const float q2_k_inverse[] = {2.0f, 2.25f, 2.5f, 2.75f, 3.0f, 3.2f, 3.4f, 3.6f, 3.9f, 4.2f};
+
+KQ_INLINE void enc_q2_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
+  const kq_affine_plan plan = {16, 3.0f, 15.0f, q2_k_inverse, 10, 3, 1};
+  kq_result r;
+  uint8_t q[kq_length];
+  kq_affine(x, importance, plan, weighted, &r);
+  for (int j = 0; j < 16; j++) {
+    kq_affine_codes(x, j, 16, 3.0f, &r, q + 16 * j);
+    out[j] = (uint8_t)((int)r.scale[j] | (int)r.min[j] << 4);
+  }
+  for (int h = 0; h < 2; h++) {
+    const uint8_t *p = q + 128 * h;
+    for (int i = 0; i < 32; i++) {
+      out[16 + 32 * h + i] = (uint8_t)(p[i] | p[i + 32] << 2 | p[i + 64] << 4 | p[i + 96] << 6);
+    }
+  }
+  kq_put_half(out + 80, r.d);
+  kq_put_half(out + 82, r.dmin);
+}
+
+static void enc_q2_k(const float *x, const float *importance, uint8_t *out, int64_t n) {
+  for (int64_t b = 0; b < n / kq_length; b++) {
+    if (importance) {
+      enc_q2_k_block(x + b * kq_length, importance + b * kq_length, 1, out + b * 84);
+    } else {
+      enc_q2_k_block(x + b * kq_length, NULL, 0, out + b * 84);
+    }
+  }
+}
+
+static void dec_q2_k(const uint8_t *in, float *out, int64_t n) {
+  for (int64_t b = 0; b < n / kq_length; b++, in += 84) {
+    float d = kq_get_half(in + 80), dmin = kq_get_half(in + 82);
+    for (int j = 0; j < 16; j++) {
+      float s = d * (float)(in[j] & 15), m = dmin * (float)(in[j] >> 4);
+      const uint8_t *q = in + 16 + 32 * (j / 8) + 16 * (j & 1);
+      int shift = 2 * (j / 2 % 4);
+      for (int i = 0; i < 16; i++) *out++ = s * (float)(q[i] >> shift & 3) - m;
+    }
+  }
+}

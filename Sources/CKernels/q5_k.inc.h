@@ -1,0 +1,56 @@
+// Q5_K: 256 weights in 176 bytes, 5.5 bits each. x = d * scale * q - dmin * min, q 0...31.
+//
+// Layout (llama.cpp ggml/src/ggml-common.h, block_q5_K): d f16, dmin f16, 12 bytes with eight 6-bit scales and
+// mins, 32 bytes of fifth bits (bit j of byte i: weight i of sub-block j), 128 bytes of low nibbles as in Q4_K.
+// Method and edge cases: kquant.inc.h (affine search). Decoding is exact: one rounding per product and sum, the
+// same order as ggml's.
+#include "kquant.inc.h"
+
+static const float q5_k_inverse[] = {30.0f, 30.25f, 30.5f, 30.75f, 31.0f, 31.25f, 31.5f, 31.75f, 32.0f, 32.25f};
+
+KQ_INLINE void enc_q5_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
+  const kq_affine_plan plan = {32, 31.0f, 63.0f, q5_k_inverse, 10, 1, 1};
+  kq_result r;
+  uint8_t q[kq_length];
+  kq_affine(x, importance, plan, weighted, &r);
+  for (int j = 0; j < 8; j++) kq_affine_codes(x, j, 32, 31.0f, &r, q + 32 * j);
+  kq_put_half(out, r.d);
+  kq_put_half(out + 2, r.dmin);
+  kq_put_scales(&r, out + 4);
+  for (int i = 0; i < 32; i++) {
+    int high = 0;
+    for (int j = 0; j < 8; j++) high |= (q[32 * j + i] >> 4) << j;
+    out[16 + i] = (uint8_t)high;
+  }
+  for (int c = 0; c < 4; c++) {
+    for (int i = 0; i < 32; i++) {
+      out[48 + 32 * c + i] = (uint8_t)((q[64 * c + i] & 15) | (q[64 * c + 32 + i] & 15) << 4);
+    }
+  }
+}
+
+static void enc_q5_k(const float *x, const float *importance, uint8_t *out, int64_t n) {
+  for (int64_t b = 0; b < n / kq_length; b++) {
+    if (importance) {
+      enc_q5_k_block(x + b * kq_length, importance + b * kq_length, 1, out + b * 176);
+    } else {
+      enc_q5_k_block(x + b * kq_length, NULL, 0, out + b * 176);
+    }
+  }
+}
+
+static void dec_q5_k(const uint8_t *in, float *out, int64_t n) {
+  for (int64_t b = 0; b < n / kq_length; b++, in += 176) {
+    float d = kq_get_half(in), dmin = kq_get_half(in + 2);
+    int scale[8], min[8];
+    kq_get_scales(in + 4, scale, min);
+    for (int j = 0; j < 8; j++) {
+      float s = d * (float)scale[j], m = dmin * (float)min[j];
+      const uint8_t *high = in + 16, *q = in + 48 + 32 * (j / 2);
+      int shift = 4 * (j & 1);
+      for (int i = 0; i < 32; i++) {
+        *out++ = s * (float)((q[i] >> shift & 15) | (high[i] >> j & 1) << 4) - m;
+      }
+    }
+  }
+}
