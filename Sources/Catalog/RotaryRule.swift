@@ -1,0 +1,282 @@
+import TinctureContainers
+import TinctureCore
+
+/// How an architecture's rotary embedding is read from config.json and told to llama.cpp.
+package struct RotaryRule: Sendable {
+  package enum Scaling: String, Sendable, CaseIterable { case linear, yarn, llama3 }
+
+  /// Base of the frequencies when config.json has none.
+  package var base: Double
+  /// Base of windowed layers when config.json has none; nil when all layers share one base.
+  package var localBase: Double?
+  /// Where the fallbacks come from.
+  package var because: String
+  /// Scalings that llama.cpp computes for this architecture.
+  package var scalings: [Scaling]
+  /// Whether the base is written even when it is llama.cpp's own 10000.
+  package var isBaseAlwaysWritten: Bool
+
+  /// Fields of config.json that this rule judges.
+  static let keys: Set<String> = [
+    "rope_theta", "rope_scaling", "rope_parameters", "rope_local_base_freq",
+    "partial_rotary_factor",
+    "original_max_position_embeddings",
+  ]
+
+  /// llama.cpp's base when the file has no key (`src/llama-model.cpp`, load_hparams).
+  static let engineBase = 10000.0
+}
+
+/// The rotary embedding of one checkpoint.
+package struct RotarySettings: Sendable, Equatable {
+  package struct Llama3: Sendable, Equatable {
+    package var factor, lowFrequencyFactor, highFrequencyFactor: Double
+    package var originalContext: Int
+  }
+  package struct Yarn: Sendable, Equatable {
+    package var factor: Double
+    package var originalContext: Int
+    package var betaFast, betaSlow: Double?
+  }
+  package enum Scaling: Sendable, Equatable {
+    case none
+    case linear(Double)
+    case llama3(Llama3)
+    case yarn(Yarn)
+  }
+
+  package var base: Double
+  package var localBase: Double?
+  package var scaling: Scaling
+  package var isBaseWritten: Bool
+
+  /// Reads `rope_theta`, `rope_scaling` (transformers 4) or `rope_parameters` (transformers 5).
+  ///
+  /// - Throws: `config.*`, `engine.rotary` for a scaling that llama.cpp does not compute.
+  package init(
+    _ rule: RotaryRule, _ config: CheckpointConfig, contextLength: Int, notes: inout [String]
+  ) throws(TinctureError) {
+    let parameters = config.present("rope_parameters") ?? config.present("rope_scaling")
+    if let parameters { _ = try parameters.object() }
+    let isNested =
+      parameters?["full_attention"] != nil || parameters?["sliding_attention"] != nil
+    if let parameters, isNested {
+      for (key, value) in parameters.members
+      where !key.equals("full_attention") && !key.equals("sliding_attention") {
+        throw Self.unsupported(value, "rotary parameters for another kind of layer")
+      }
+    }
+    let full = isNested ? parameters?.present("full_attention") : parameters
+    let local = isNested ? parameters?.present("sliding_attention") : nil
+    var reader = Reader(rule: rule, config: config, contextLength: contextLength)
+    let top = config.present("rope_theta")
+    base = try reader.base(full, top, fallback: rule.base, named: "rope_theta")
+    scaling = try reader.scaling(full)
+    localBase = nil
+    if let fallback = rule.localBase {
+      let top = config.present("rope_local_base_freq")
+      localBase = try reader.base(local, top, fallback: fallback, named: "rope_local_base_freq")
+      if try reader.scaling(local) != .none, let local {
+        throw Self.unsupported(
+          local, "scaling of the windowed layers; llama.cpp scales the others only")
+      }
+    } else if let local {
+      throw Self.unsupported(local, "rotary parameters of their own for windowed layers")
+    }
+    notes += reader.notes
+    isBaseWritten = rule.isBaseAlwaysWritten || base != RotaryRule.engineBase
+    if let node = config.present("partial_rotary_factor"), try node.double() != 1 {
+      throw Self.unsupported(node, "rotation of a part of each head; llama.cpp rotates all of it")
+    }
+  }
+
+  /// Entries in the order llama.cpp's converter writes them. Sources: conversion/base.py, set_gguf_parameters.
+  package func metadata(architecture: String) -> [(key: String, value: GGUFValue)] {
+    var entries: [(key: String, value: GGUFValue)] = []
+    func add(_ key: String, _ value: GGUFValue) {
+      entries.append((architecture + "." + key, value))
+    }
+    switch scaling {
+    case .none, .llama3: break
+    case .linear(let factor):
+      add("rope.scaling.type", .string("linear"))
+      add("rope.scaling.factor", .float32(Float(factor)))
+    case .yarn(let yarn):
+      add("rope.scaling.type", .string("yarn"))
+      add("rope.scaling.factor", .float32(Float(yarn.factor)))
+      add("rope.scaling.original_context_length", .uint32(UInt32(yarn.originalContext)))
+      if let beta = yarn.betaFast { add("rope.scaling.yarn_beta_fast", .float32(Float(beta))) }
+      if let beta = yarn.betaSlow { add("rope.scaling.yarn_beta_slow", .float32(Float(beta))) }
+    }
+    if isBaseWritten { add("rope.freq_base", .float32(Float(base))) }
+    if let localBase { add("rope.freq_base_swa", .float32(Float(localBase))) }
+    return entries
+  }
+
+  /// llama3 scaling as factors that divide the frequencies, one for each of `headSize / 2` pairs.
+  ///
+  /// Source: transformers modeling_rope_utils.py, _compute_llama3_parameters; computed in single precision as
+  /// llama.cpp's converter does (conversion/llama.py, generate_extra_tensors).
+  package func llama3Factors(headSize: Int) -> [Float]? {
+    guard case .llama3(let settings) = scaling else { return nil }
+    let context = Float(settings.originalContext)
+    let low = Float(settings.lowFrequencyFactor)
+    let high = Float(settings.highFrequencyFactor)
+    let factor = Float(settings.factor)
+    return (0..<headSize / 2).map { pair in
+      let exponent = Float(2 * pair) / Float(headSize)
+      let frequency = 1 / Float(Elementary.power(base, Double(exponent)))
+      let wavelength = Float(2 * Double.pi) / frequency
+      if wavelength < context / high { return 1 }
+      if wavelength > context / low { return factor }
+      let smooth = (context / wavelength - low) / (high - low)
+      return 1 / ((1 - smooth) / factor + smooth)
+    }
+  }
+
+  fileprivate static func unsupported(_ node: JSON, _ what: String) -> TinctureError {
+    CheckpointConfig.unsupported(
+      node, "rotary", "config.json asks for \(what)", found: node.shortText,
+      advice: "a stock llama.cpp would run the model with other positions, so nothing is written")
+  }
+}
+
+extension RotarySettings {
+  /// Reads one object of rotary parameters; refuses members it does not know.
+  private struct Reader {
+    let rule: RotaryRule
+    let config: CheckpointConfig
+    let contextLength: Int
+    var notes: [String] = []
+
+    init(rule: RotaryRule, config: CheckpointConfig, contextLength: Int) {
+      self.rule = rule
+      self.config = config
+      self.contextLength = contextLength
+    }
+
+    mutating func base(
+      _ object: JSON?, _ top: JSON?, fallback: Double, named name: String
+    ) throws(TinctureError) -> Double {
+      guard let node = object?.present("rope_theta") ?? top else {
+        notes.append("config.json has no \(name): \(fallback) is used (\(rule.because))")
+        return fallback
+      }
+      let value = try node.double()
+      guard value > 0, value < 1e12 else {
+        throw node.error(
+          "range", "the number is out of range", expected: "above 0, below 1e12",
+          found: node.shortText)
+      }
+      return value
+    }
+
+    func scaling(_ object: JSON?) throws(TinctureError) -> RotarySettings.Scaling {
+      guard let object else { return .none }
+      _ = try object.object()
+      let kind = try (object.present("rope_type") ?? object.present("type"))?.string() ?? "default"
+      if kind == "default" {
+        try refuseOthers(object, ["factor", "original_max_position_embeddings"])
+        return .none
+      }
+      guard let known = RotaryRule.Scaling(rawValue: kind), rule.scalings.contains(known) else {
+        let can = ["default"] + rule.scalings.map(\.rawValue)
+        throw CheckpointConfig.unsupported(
+          object.present("rope_type") ?? object, "rotary",
+          "llama.cpp does not compute this rotary scaling for this architecture",
+          expected: can.joined(separator: ", "), found: kind,
+          advice:
+            "a stock llama.cpp would run the model with other positions, so nothing is written")
+      }
+      let factor = try positive(object.member("factor"))
+      switch known {
+      case .linear:
+        try refuseOthers(object, ["factor", "original_max_position_embeddings"])
+        return .linear(factor)
+      case .llama3:
+        try refuseOthers(
+          object,
+          ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"])
+        let low = try positive(object.member("low_freq_factor"))
+        let high = try positive(object.member("high_freq_factor"))
+        guard high > low else {
+          throw try object.member("high_freq_factor").error(
+            "range", "high_freq_factor is not above low_freq_factor", expected: "above \(low)",
+            found: "\(high)")
+        }
+        let original = try context(object) ?? contextLength
+        return .llama3(
+          .init(
+            factor: factor, lowFrequencyFactor: low, highFrequencyFactor: high,
+            originalContext: original))
+      case .yarn:
+        try refuseOthers(
+          object,
+          [
+            "factor", "original_max_position_embeddings", "attention_factor", "attn_factor",
+            "extrapolation_factor", "beta_fast", "beta_slow", "truncate",
+          ])
+        return .yarn(try yarn(object, factor))
+      }
+    }
+
+    /// llama.cpp computes the attention factor itself, 0.1·ln(factor) + 1, as transformers does by default
+    /// (src/llama-context.cpp; modeling_rope_utils.py, _compute_yarn_parameters).
+    private func yarn(_ object: JSON, _ factor: Double) throws(TinctureError) -> Yarn {
+      let attention = factor <= 1 ? 1 : 0.1 * Elementary.logarithm(factor) + 1
+      for key in ["attention_factor", "attn_factor"] {
+        if let node = object.present(key), abs(try node.double() - attention) > 1e-4 {
+          throw RotarySettings.unsupported(
+            node, "an attention factor; llama.cpp computes \(attention) itself")
+        }
+      }
+      if let node = object.present("extrapolation_factor"), try node.double() != 1 {
+        throw RotarySettings.unsupported(
+          node, "an extrapolation factor, which transformers ignores")
+      }
+      if let node = object.present("truncate"), try !node.bool() {
+        throw RotarySettings.unsupported(
+          node, "an untruncated range; llama.cpp always truncates it")
+      }
+      return Yarn(
+        factor: factor, originalContext: try context(object) ?? contextLength,
+        betaFast: try object.present("beta_fast").map(positive),
+        betaSlow: try object.present("beta_slow").map(positive))
+    }
+
+    private func context(_ object: JSON) throws(TinctureError) -> Int? {
+      let key = "original_max_position_embeddings"
+      guard let node = object.present(key) ?? config.present(key) else { return nil }
+      let value = try node.int()
+      guard value > 0, value <= 1 << 30 else {
+        throw node.error(
+          "range", "the number is out of range", expected: "1 to 2^30", found: "\(value)")
+      }
+      return value
+    }
+
+    private func positive(_ node: JSON) throws(TinctureError) -> Double {
+      let value = try node.double()
+      guard value > 0, value <= 1e9 else {
+        throw node.error(
+          "range", "the number is out of range", expected: "above 0, at most 1e9",
+          found: node.shortText)
+      }
+      return value
+    }
+
+    private func refuseOthers(_ object: JSON, _ keys: Set<String>) throws(TinctureError) {
+      let general: Set<String> = ["rope_type", "type", "rope_theta", "partial_rotary_factor"]
+      for (key, value) in object.members where value.kind != .null {
+        let name = try key.string()
+        if name == "partial_rotary_factor", try value.double() != 1 {
+          throw RotarySettings.unsupported(value, "rotation of a part of each head")
+        }
+        guard general.contains(name) || keys.contains(name) else {
+          throw RotarySettings.unsupported(
+            value, "the rotary parameter \(name), which is not known")
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,10 @@
+import Glibc
+
+/// The elementary functions that Swift's standard library lacks.
+package enum Elementary {
+  /// `base` to the power of `exponent`.
+  package static func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
+
+  /// Natural logarithm.
+  package static func logarithm(_ x: Double) -> Double { log(x) }
+}
