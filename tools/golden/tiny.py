@@ -164,7 +164,14 @@ def gemma3_scale(folder):
 def gemma3_linear(folder):
     causal(folder, "Gemma3ForCausalLM", gemma3_config(
         6, query_pre_attn_scalar=16, rope_scaling={"factor": 8.0, "rope_type": "linear"},
-        sliding_window_pattern=6, num_key_value_heads=2), tok.gemma(folder, 480, only_json=True))
+        sliding_window_pattern=6, num_key_value_heads=2), tok.gemma(folder, 480))
+
+
+def gemma3_json(folder):
+    """No tokenizer.model, as transformers 5 leaves it: the pieces have to come from tokenizer.json."""
+    causal(folder, "Gemma3ForCausalLM", gemma3_config(
+        1, query_pre_attn_scalar=16, rope_scaling=None, sliding_window_pattern=6),
+        tok.gemma(folder, 480, only_json=True))
 
 
 TEXT_PART = {"head_dim": 16, "hidden_size": 40, "intermediate_size": 72, "max_position_embeddings": 256,
@@ -360,6 +367,7 @@ CASES = {
     "gemma": gemma, "gemma2": gemma2,
     "gemma2-scale": lambda folder: gemma2(folder, scale=24, dtype="F32", layers=2),
     "gemma3": gemma3, "gemma3-scale": gemma3_scale, "gemma3-linear": gemma3_linear,
+    "gemma3-json": gemma3_json,
     "gemma3-multimodal-old": lambda folder: gemma3_multimodal(folder, old_names),
     "gemma3-multimodal-middle": lambda folder: gemma3_multimodal(folder, middle_names),
     "gemma3-multimodal-new": lambda folder: gemma3_multimodal(folder, None),
