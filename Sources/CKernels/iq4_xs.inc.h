@@ -1,0 +1,119 @@
+// IQ4_XS: 256 elements in 136 bytes: f16 scale d, upper 2 bits of eight sub-block scales (16 bits), lower 4 bits of
+// them (4 bytes), then 8 times 16 bytes of indices as in IQ4_NL; x = d * (scale - 32) * level[index].
+// Layout and levels: ggml src/ggml-common.h (block_iq4_xs, kvalues_iq4nl).
+//
+// Encode minimises the exact (weighted) squared error of the super-block. One tile is one super-block, a lane one
+// sub-block: real-valued scales per lane, the d whose multiples disturb them least, then twice an exact choice
+// among neighbouring integer scales and a least-squares refit of d.
+
+#include "iq4_nl.inc.h"
+
+enum { iq4_xs_bytes = 136 };
+
+typedef struct iq4_xs_choice {
+  float d;      // representable in half precision
+  f32x8 scale;  // -32...31
+  float error;
+} iq4_xs_choice;
+
+TK_INLINE f32x8 iq4_xs_clamp(f32x8 scale) {
+  return v_min(v_max(scale, v_splat(-32)), v_splat(31));
+}
+
+// The value nearest to `d` that can be stored and is not zero: with d = 0 everything would vanish.
+TK_INLINE float iq4_xs_storable(float d) {
+  float rounded = tk_f16_to_f32(tk_f32_to_f16(d));
+  if (rounded != 0) return rounded;
+  return d < 0 ? -0x1p-24f : 0x1p-24f;
+}
+
+// The d whose integer multiples come closest to the lanes' scales, by weight.
+static float iq4_xs_start(f32x8 scales, f32x8 weight) {
+  float hi = v_hmax(scales), lo = v_hmin(scales);
+  float peak = hi >= -lo ? hi : lo;
+  float best_error = __builtin_inff(), best = peak / -32;
+  for (int step = 0; step < 48; ++step) {
+    float target = step < 24 ? -32.0f + 0.5f * (float)step : 31.0f - 0.5f * (float)(step - 24);
+    float d = iq4_xs_storable(peak / target);
+    f32x8 multiple = iq4_xs_clamp(v_round(v_min(v_max(scales * v_splat(1 / d), v_splat(-64)), v_splat(64))));
+    f32x8 off = scales - v_splat(d) * multiple;
+    float error = v_hsum(weight * (off * off));
+    if (error < best_error) {
+      best_error = error;
+      best = d;
+    }
+  }
+  return iq4_xs_storable(best);
+}
+
+// The best integer scales within one of scales / d, exactly.
+static iq4_xs_choice iq4_xs_scales(const tk_tile *tile, f32x8 scales, float d) {
+  f32x8 center = v_round(v_min(v_max(scales * v_splat(1 / d), v_splat(-64)), v_splat(64)));
+  center = v_min(v_max(center, v_splat(-31)), v_splat(30));
+  f32x8 chosen = center, least = v_splat(__builtin_inff());
+  for (int step = -1; step <= 1; ++step) {
+    f32x8 scale = center + v_splat((float)step);
+    f32x8 error = iq4_error(tile, v_splat(d) * scale);
+    i32x8 better = error < least;
+    least = v_select(better, error, least);
+    chosen = v_select(better, scale, chosen);
+  }
+  iq4_xs_choice choice = {d, chosen, v_hsum(least)};
+  return choice;
+}
+
+static void enc_iq4_xs_block(const float *x, const float *importance, uint8_t *out) {
+  tk_tile tile;
+  tile_load(&tile, x, importance, 8);
+  if (importance) tile_normalise(&tile, 1);
+  f32x8 weight;
+  f32x8 scales = iq4_search(&tile, &weight);
+  if (v_hmax(v_abs(scales)) == 0) {
+    // Nothing but zeros: d = 0 decodes to zeros whatever the rest.
+    memset(out, 0, iq4_xs_bytes);
+    return;
+  }
+  iq4_xs_choice best = iq4_xs_scales(&tile, scales, iq4_xs_start(scales, weight));
+  for (int round = 0; round < 2; ++round) {
+    f32x8 lane_d = v_splat(best.d) * best.scale;
+    f32x8 xq, qq;
+    iq4_sums(&tile, v_inverse(lane_d), &xq, &qq);
+    float num = v_hsum(xq * best.scale), den = v_hsum(qq * (best.scale * best.scale));
+    if (!(den > 0)) break;
+    float d = iq4_xs_storable(num / den);
+    if (d == best.d) break;
+    iq4_xs_choice next = iq4_xs_scales(&tile, v_splat(d) * best.scale, d);
+    if (!(next.error < best.error)) break;
+    best = next;
+  }
+  int32_t indices[32][8];
+  iq4_indices(&tile, v_splat(best.d) * best.scale, indices);
+  uint32_t upper = 0;
+  tk_store16(out, tk_f32_to_f16(best.d));
+  for (int b = 0; b < 8; ++b) {
+    uint32_t stored = (uint32_t)((int)best.scale[b] + 32);
+    upper |= (stored >> 4) << (2 * b);
+    if (b % 2 == 0) out[4 + b / 2] = stored & 15;
+    else out[4 + b / 2] |= (uint8_t)(stored << 4);
+    iq4_pack(indices, b, out + 8 + 16 * b);
+  }
+  tk_store16(out + 2, (uint16_t)upper);
+}
+
+static void enc_iq4_xs(const float *x, const float *importance, uint8_t *out, int64_t row_length) {
+  for (int64_t b = 0; b < row_length / 256; ++b) {
+    enc_iq4_xs_block(x + 256 * b, importance ? importance + 256 * b : NULL, out + iq4_xs_bytes * b);
+  }
+}
+
+static void dec_iq4_xs(const uint8_t *in, float *out, int64_t row_length) {
+  for (int64_t b = 0; b < row_length / 256; ++b, in += iq4_xs_bytes, out += 256) {
+    float d = tk_f16_to_f32(tk_load16(in));
+    uint32_t upper = tk_load16(in + 2);
+    for (int s = 0; s < 8; ++s) {
+      int lower = in[4 + s / 2] >> (4 * (s % 2)) & 15;
+      int scale = (lower | (int)(upper >> (2 * s) & 3) << 4) - 32;
+      iq4_decode(in + 8 + 16 * s, d * (float)scale, out + 32 * s);
+    }
+  }
+}

@@ -1,0 +1,74 @@
+// Q5_1: 32 elements in 24 bytes: f16 scale d, f16 offset m, 32 fifth bits, 16 bytes of nibbles (element i low,
+// element i + 16 high); x = d * q + m.
+// Layout and plain encoder: ggml src/ggml-common.h (block_q5_1), src/ggml-quants.c (quantize_row_q5_1_ref).
+//
+// Plain encode gives ggml's bytes: d = (max - min) / 31, m = min, q = trunc((x - m) / d + 0.5) up to 31. ggml turns
+// quants of a block whose 1/d is infinite (d below 2^-128) into zeros; so does this.
+// Weighted encode: search_affine.
+
+enum { q5_1_bytes = 24 };
+
+static void enc_q5_1_plain(const float *x, uint8_t *out, int64_t row_length) {
+  for (int64_t b = 0; b < row_length / 32; ++b, x += 32, out += q5_1_bytes) {
+    f32x8 v[4];
+    for (int k = 0; k < 4; ++k) v[k] = v_load(x + 8 * k);
+    float max = v_hmax(v_max(v_max(v[0], v[1]), v_max(v[2], v[3])));
+    float min = first_min(x, v_hmin(v_min(v_min(v[0], v[1]), v_min(v[2], v[3]))));
+    float d = (max - min) / 31;
+    float id = d != 0 ? 1.0f / d : 0.0f;
+    tk_store16(out, tk_f32_to_f16(d));
+    tk_store16(out + 2, tk_f32_to_f16(min));
+    if (id > 0x1.fffffep127f || d > 0x1.fffffep127f) {
+      memset(out + 4, 0, 20);
+      continue;
+    }
+    i32x8 q[4];
+    for (int k = 0; k < 4; ++k) {
+      f32x8 scaled = (v[k] - v_splat(min)) * v_splat(id) + v_splat(0.5f);
+      q[k] = v_trunc_int(v_min(scaled, v_splat(31)));
+    }
+    tk_store32(out + 4, fifth_bits(q));
+    pack_nibbles(out + 8, q);
+  }
+}
+
+static void enc_q5_1_weighted(
+    const float *x, const float *importance, uint8_t *out, int64_t row_length) {
+  int64_t blocks = row_length / 32;
+  for (int64_t first = 0; first < blocks; first += 8) {
+    int count = blocks - first < 8 ? (int)(blocks - first) : 8;
+    tk_tile tile;
+    tile_load(&tile, x + 32 * first, importance + 32 * first, count);
+    tk_scales found = search_affine(&tile, 31, 10, 2.0f);
+    int32_t q[32][8];
+    quants_affine(&tile, found.d, found.m, 31, q);
+    for (int b = 0; b < count; ++b) {
+      uint8_t *block = out + (first + b) * q5_1_bytes;
+      i32x8 line[4];
+      block_quants(q, b, line);
+      tk_store16(block, tk_f32_to_f16(found.d[b]));
+      tk_store16(block + 2, tk_f32_to_f16(found.m[b]));
+      tk_store32(block + 4, fifth_bits(line));
+      pack_nibbles(block + 8, line);
+    }
+  }
+}
+
+static void enc_q5_1(const float *x, const float *importance, uint8_t *out, int64_t row_length) {
+  if (importance) {
+    enc_q5_1_weighted(x, importance, out, row_length);
+  } else {
+    enc_q5_1_plain(x, out, row_length);
+  }
+}
+
+static void dec_q5_1(const uint8_t *in, float *out, int64_t row_length) {
+  for (int64_t b = 0; b < row_length / 32; ++b, in += q5_1_bytes, out += 32) {
+    f32x8 d = v_splat(tk_f16_to_f32(tk_load16(in)));
+    f32x8 m = v_splat(tk_f16_to_f32(tk_load16(in + 2)));
+    i32x8 q[4];
+    unpack_nibbles(in + 8, q);
+    add_fifth_bits(tk_load32(in + 4), q);
+    for (int k = 0; k < 4; ++k) v_store(out + 8 * k, v_from_int(q[k]) * d + m);
+  }
+}
