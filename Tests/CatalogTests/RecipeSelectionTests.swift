@@ -26,8 +26,10 @@ struct Selections {
     let bytes = [UInt8](try Repository.contents("golden/plans/selections.json"))
     let json = try JSON.parse(bytes, file: "selections.json")
     for (name, letter) in try json.member("letters").object() {
-      formats[try #require(try letter.stringBytes().first)] =
-        try #require(BlockFormat.named(try name.string()))
+      let text = try name.string()
+      let format = BlockFormat.named(text)
+      let byte = try #require(try letter.stringBytes().first)
+      formats.updateValue(try #require(format), forKey: byte)
     }
     for model in try json.member("models").array() {
       let tensors = try model.member("tensors").array().map { row in
