@@ -1,0 +1,228 @@
+import TinctureCore
+
+/// Which token plays which part, and which of them a tokenizer adds around a text.
+///
+/// The rules are those of gguf-py `gguf/vocab.py`, SpecialVocab, so that a file means the same to llama.cpp whoever
+/// made it: the post-processor's template decides what is added; ids come from the tokens that tokenizer_config.json
+/// names, then from config.json. Two things go further: names that only the vocabulary knows are looked up there, and
+/// lists of end tokens are not dropped.
+public struct SpecialTokens: Sendable {
+  /// In the order of writing.
+  public private(set) var ids: [(role: SpecialRole, id: Int)] = []
+  /// Whether a tokenizer adds the token; absent when nothing says.
+  public private(set) var adds: [SpecialRole: Bool] = [:]
+  public private(set) var notes: [String] = []
+
+  private var names: [SpecialRole: [UInt8]]
+  private var roles = SpecialRole.named
+
+  /// - Parameters:
+  ///   - tokenCount: ids from here on have no token.
+  ///   - idOf: the id of a text in the vocabulary.
+  ///   - textOf: the text of an id, for telling which end tokens llama.cpp knows by itself.
+  package init(
+    _ files: TokenizerFiles, tokenCount: Int, isWordPiece: Bool,
+    idOf: ([UInt8]) -> Int?, textOf: (Int) -> [UInt8]?
+  ) {
+    names = files.config.names
+    if isWordPiece {
+      // The names that transformers' BERT tokenizers have unless a file says otherwise.
+      let defaults: [(SpecialRole, String)] = [
+        (.unk, "[UNK]"), (.sep, "[SEP]"), (.pad, "[PAD]"), (.cls, "[CLS]"), (.mask, "[MASK]"),
+      ]
+      for (role, name) in defaults where names[role] == nil && idOf(Array(name.utf8)) != nil {
+        names[role] = Array(name.utf8)
+      }
+    }
+    if files.json != nil || isWordPiece {
+      names[.bos] = names[.bos] ?? names[.cls]
+      names[.eos] = names[.eos] ?? names[.sep]
+    }
+    for step in files.json?.postProcessor ?? [] { read(step) }
+
+    for role in roles {
+      guard let flag = files.config.addFlags[role] else { continue }
+      if let fromTemplate = adds[role] {
+        if fromTemplate != flag {
+          notes.append(
+            "tokenizer_config.json has add_\(role.rawValue)_token \(flag), the post-processor of "
+              + "tokenizer.json says \(fromTemplate): the post-processor counts")
+        }
+      } else {
+        adds[role] = flag
+      }
+    }
+
+    let added = files.json?.addedTokens ?? []
+    for role in roles {
+      guard let name = names[role], let token = added.first(where: { $0.content == name }) else {
+        continue
+      }
+      set(role, token.id, below: tokenCount, "tokenizer_config.json")
+    }
+    for role in SpecialRole.named {
+      guard let given = files.modelIDs[role], !given.isList, let id = given.ids.first else {
+        continue
+      }
+      set(role, id, below: tokenCount, "config.json")
+    }
+    for role in roles {
+      guard id(of: role) == nil, let name = names[role], let id = idOf(name) else { continue }
+      set(role, id, below: tokenCount, "the vocabulary")
+    }
+    addEndTokens(files, tokenCount: tokenCount, textOf: textOf)
+  }
+
+  public func id(of role: SpecialRole) -> Int? { ids.first { $0.role == role }?.id }
+
+  private mutating func set(_ role: SpecialRole, _ id: Int, below limit: Int, _ origin: String) {
+    guard self.id(of: role) == nil else { return }
+    guard id < limit else {
+      notes.append(
+        "\(origin) gives the \(role.rawValue) token the id \(id), which is no token (there are "
+          + "\(limit)): left out")
+      return
+    }
+    ids.append((role, id))
+  }
+
+  // MARK: The post-processor
+
+  private mutating func read(_ step: PostProcessorStep) {
+    switch step {
+    case .byteLevel:
+      adds[.bos] = adds[.bos] ?? false
+      adds[.eos] = adds[.eos] ?? false
+    case .roberta(let separator, let classifier):
+      adds[.bos] = true
+      adds[.eos] = true
+      adds[.sep] = true
+      names[.cls] = names[.cls] ?? Array(classifier.utf8)
+      names[.sep] = names[.sep] ?? Array(separator.utf8)
+    case .bert:
+      break
+    case .template(let single, let pair):
+      readTemplate(single, pair)
+    }
+  }
+
+  private mutating func readTemplate(
+    _ single: [PostProcessorStep.Piece], _ pair: [PostProcessorStep.Piece]
+  ) {
+    var first: [UInt8]?
+    var last: [UInt8]?
+    if single.count > 1 {
+      first = special(single.first)
+      last = special(single.last)
+      if let first { readFirst(first) }
+      if let last { readLast(last) }
+    }
+    readPair(pair, first: first, last: last)
+  }
+
+  private func special(_ piece: PostProcessorStep.Piece?) -> [UInt8]? {
+    guard case .special(let name)? = piece else { return nil }
+    return Array(name.utf8)
+  }
+
+  private mutating func readFirst(_ first: [UInt8]) {
+    if first != names[.bos], first != names[.cls] {
+      names[.bos] = names[.bos] ?? first
+      names[.cls] = names[.cls] ?? first
+    }
+    adds[.bos] = first == names[.bos] || first == names[.cls]
+    if adds[.bos] == false {
+      notes.append(
+        "the post-processor starts a text with \"\(text(first))\", which is neither the bos nor the cls token: "
+          + "not added")
+    }
+  }
+
+  /// A last token that is not the eos token becomes it; the former eos stays an end token as eot or eom.
+  private mutating func readLast(_ last: [UInt8]) {
+    if last != names[.eos] {
+      if let former = names[.eos] {
+        if let spare = [SpecialRole.eot, .eom].first(where: { !roles.contains($0) }) {
+          roles.append(spare)
+          names[spare] = former
+        } else {
+          notes.append("the eos token \"\(text(former))\" is replaced by \"\(text(last))\"")
+        }
+      }
+      names[.eos] = last
+    }
+    adds[.eos] = true
+  }
+
+  /// `A [sep] [eos] B`: whether a separator is added between two texts.
+  private mutating func readPair(
+    _ pair: [PostProcessorStep.Piece], first: [UInt8]?, last: [UInt8]?
+  ) {
+    var middle = pair[...]
+    if let first, special(middle.first) == first { middle = middle.dropFirst() }
+    if let last, special(middle.last) == last { middle = middle.dropLast() }
+    guard middle.count > 2, middle.first == .sequence("A"), middle.last == .sequence("B") else {
+      return
+    }
+    middle = middle.dropFirst().dropLast()
+    let separators = [names[.sep], names[.eos]]
+    var addsSeparator = false
+    if let name = special(middle.first), separators.contains(name), last == nil {
+      addsSeparator = true
+    }
+    if middle.count == 2, let name = special(middle.last), separators.contains(name) {
+      addsSeparator = true
+    }
+    adds[.sep] = addsSeparator
+    if addsSeparator { names[.sep] = names[.sep] ?? names[.eos] }
+  }
+
+  // MARK: End tokens
+
+  /// Texts that llama.cpp takes for an end of generation whatever the metadata say.
+  ///
+  /// Source: llama.cpp `src/llama-vocab.cpp`, special_eog_ids.
+  private static let knownEnds = [
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>",
+    "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
+    "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>",
+    "<\u{FF5C}end\u{2581}of\u{2581}sentence\u{FF5C}>", "[e~[",
+  ]
+
+  /// Lists of end tokens: the first is eos unless it is known; those that llama.cpp would not find become eot, eom.
+  private mutating func addEndTokens(
+    _ files: TokenizerFiles, tokenCount: Int, textOf: (Int) -> [UInt8]?
+  ) {
+    var ends: [Int] = []
+    for id in (files.modelIDs[.eos]?.ids ?? []) + files.generationEndIDs where !ends.contains(id) {
+      ends.append(id)
+    }
+    for id in ends {
+      guard id < tokenCount else {
+        notes.append("the end token \(id) is no token (there are \(tokenCount)): left out")
+        continue
+      }
+      if self.id(of: .eos) == nil {
+        ids.append((.eos, id))
+        continue
+      }
+      let isKnown = textOf(id).map { text in
+        SpecialTokens.knownEnds.contains { text.elementsEqual($0.utf8) }
+      }
+      if ids.contains(where: { $0.id == id && [.eos, .eot, .eom].contains($0.role) })
+        || isKnown == true
+      {
+        continue
+      }
+      if let spare = [SpecialRole.eot, .eom].first(where: { self.id(of: $0) == nil }) {
+        ids.append((spare, id))
+        notes.append(
+          "token \(id) also ends generation (eos_token_id is a list): written as \(spare.rawValue)")
+      } else {
+        notes.append("token \(id) also ends generation, but no key is left to say so")
+      }
+    }
+  }
+
+  private func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+}
