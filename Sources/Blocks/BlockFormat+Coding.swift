@@ -6,8 +6,8 @@ enum Coding: Sendable {
   /// Not implemented: the format is known by name and size only.
   case none
   case f32, f16, bf16
-  /// A block codec out of the table of kernels.
-  case kernel(@Sendable (tk_kernels) -> tk_codec)
+  /// A block codec out of the table of kernels; greater magnitudes than `limit` cannot be stored.
+  case kernel(limit: Float, @Sendable (tk_kernels) -> tk_codec)
 }
 
 extension BlockFormat {
@@ -49,12 +49,12 @@ extension BlockFormat {
         target.copyMemory(from: source, byteCount: rowBytes)
       case .f16, .bf16:
         try encodeHalf(source, row, rowLength, magnitude, kernels, target)
-      case .kernel(let codec):
+      case .kernel(let limit, let codec):
         let codec = codec(kernels)
         codec.encode(
           source, importance, target.assumingMemoryBound(to: UInt8.self), Int64(rowLength))
         if magnitude > Self.safeMagnitude {
-          try checkDecoded(source, row, rowLength, codec, target)
+          try checkDecoded(source, row, rowLength, codec, target, limit)
         }
       }
     }
@@ -79,27 +79,26 @@ extension BlockFormat {
     }
   }
 
-  /// Throws when a block of the row decodes to something that is not finite (its scale overflowed).
+  /// Throws when a value exceeds `limit` or its block decodes to something that is not finite (a scale overflowed).
   private func checkDecoded(
     _ source: UnsafePointer<Float>, _ row: Int, _ length: Int, _ codec: tk_codec,
-    _ target: UnsafeMutableRawPointer
+    _ target: UnsafeMutableRawPointer, _ limit: Float
   ) throws(EncodingError) {
-    let limit = Self.safeMagnitude
     var decoded = [Float](repeating: 0, count: elementsPerBlock)
     for block in 0..<length / elementsPerBlock {
+      let first = block * elementsPerBlock
+      // Scales follow the greatest magnitude of the block: that one is to blame.
+      var worst = first
+      for column in first..<first + elementsPerBlock
+      where source[column].magnitude > source[worst].magnitude {
+        worst = column
+      }
       codec.decode(
         target.assumingMemoryBound(to: UInt8.self) + block * bytesPerBlock, &decoded,
         Int64(elementsPerBlock))
-      if decoded.allSatisfy(\.isFinite) { continue }
-      let first = block * elementsPerBlock
-      let columns = first..<first + elementsPerBlock
-      // The scale follows the greatest magnitude of the block: that one is to blame.
-      var worst = first
-      for column in columns where source[column].magnitude > source[worst].magnitude {
-        worst = column
+      if source[worst].magnitude > limit || !decoded.allSatisfy(\.isFinite) {
+        throw .overflow(row: row, column: worst, value: source[worst])
       }
-      precondition(source[worst].magnitude > limit, "a finite block was encoded as infinite")
-      throw .overflow(row: row, column: worst, value: source[worst])
     }
   }
 
@@ -129,7 +128,7 @@ extension BlockFormat {
       kernels.f16_to_f32(bytes, values, count)
     case .bf16:
       kernels.bf16_to_f32(bytes, values, count)
-    case .kernel(let codec):
+    case .kernel(_, let codec):
       codec(kernels).decode(bytes.assumingMemoryBound(to: UInt8.self), values, count)
     }
   }

@@ -155,6 +155,12 @@ TK_INLINE f32x8 v_step_f16(f32x8 a, int step) {
   return v_f16_to_f32(bits);
 }
 
+// The half-precision value below the half-precision value `a`.
+TK_INLINE f32x8 v_down_f16(f32x8 a) {
+  f32x8 lower = v_select(a > v_splat(0), v_step_f16(a, -1), v_step_f16(a, 1));
+  return v_select(a == v_splat(0), v_splat(-0x1p-24f), lower);
+}
+
 typedef struct tk_scales {
   f32x8 d;  // representable in half precision, or infinite
   f32x8 m;
@@ -315,17 +321,26 @@ static tk_scales search_affine(tk_tile *tile, float highest, int tries, float sp
     d = v_select(better, fitted_d, d);
     m = v_select(better, fitted_m, m);
   }
-  // Exactly, with what can be stored, from the plain encoder's scale and offset on.
+  // Exactly, with what can be stored. First the plain encoder's choice; then no scale at all; then the offset just
+  // below the least value with the scale made up for it, which hits nearly equal values better than either alone.
   f32x8 plain_d = v_round_f16(range / v_splat(highest)), plain_m = v_round_f16(lo);
   f32x8 chosen_d = plain_d, chosen_m = plain_m;
   f32x8 least = error_affine(tile, plain_d, plain_m, highest);
   f32x8 center_d = v_round_f16(d);
-  for (int c = -1; c < 9; ++c) {
-    // The last one holds no spread at all: every element is the mean.
-    f32x8 try_d = c < 0 ? v_splat(0) : v_step_f16(center_d, c / 3 - 1);
-    f32x8 shifted = c < 0 ? mean : m + (d - try_d) * v_splat(0.5f * highest);
-    f32x8 try_m = v_round_f16(shifted);
-    if (c >= 0 && c % 3 != 1) try_m = v_step_f16(try_m, c % 3 - 1);
+  for (int c = 0; c < 11; ++c) {
+    f32x8 try_d, try_m;
+    if (c == 0) {
+      try_d = v_splat(0);
+      try_m = v_round_f16(mean);
+    } else if (c == 1) {
+      try_m = v_select(plain_m > lo, v_down_f16(plain_m), plain_m);
+      try_d = v_round_f16((hi - try_m) * v_splat(1 / highest));
+    } else {
+      int e = c - 2;
+      try_d = v_step_f16(center_d, e / 3 - 1);
+      try_m = v_round_f16(m + (d - try_d) * v_splat(0.5f * highest));
+      if (e % 3 != 1) try_m = v_step_f16(try_m, e % 3 - 1);
+    }
     f32x8 error = error_affine(tile, try_d, try_m, highest);
     i32x8 better = error < least;
     least = v_select(better, error, least);

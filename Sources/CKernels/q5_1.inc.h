@@ -14,7 +14,8 @@ static void enc_q5_1_plain(const float *x, uint8_t *out, int64_t row_length) {
     for (int k = 0; k < 4; ++k) v[k] = v_load(x + 8 * k);
     float max = v_hmax(v_max(v_max(v[0], v[1]), v_max(v[2], v[3])));
     float min = first_min(x, v_hmin(v_min(v_min(v[0], v[1]), v_min(v[2], v[3]))));
-    float d = (max - min) / 31;
+    // Zeros of different signs: their difference is +0, as for ggml's first ones.
+    float d = ((max - min) + 0.0f) / 31;
     float id = d != 0 ? 1.0f / d : 0.0f;
     tk_store16(out, tk_f32_to_f16(d));
     tk_store16(out + 2, tk_f32_to_f16(min));
