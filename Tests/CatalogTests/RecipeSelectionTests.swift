@@ -72,7 +72,8 @@ struct Selections {
     let roles: [String: Role] = [
       "token_embd": .tokenEmbedding, "position_embd": .positionEmbedding,
       "token_types": .tokenTypeEmbedding, "output": .output, "attn_q": .attnQ, "attn_k": .attnK,
-      "attn_v": .attnV, "attn_output": .attnOutput, "ffn_gate": .ffnGate, "ffn_up": .ffnUp,
+      "attn_v": .attnV, "attn_qkv": .attnQKV, "attn_output": .attnOutput, "ffn_gate": .ffnGate,
+      "ffn_up": .ffnUp,
       "ffn_down": .ffnDown, "rope_freqs": .ropeFactors, "dense_2": .denseHead,
       "dense_3": .denseHead,
     ]
@@ -115,7 +116,7 @@ struct RecipeSelectionTests {
   func everyTensorOfEveryModel(_ name: String) throws {
     let golden = try Selections.shared.get()
     let recipe = try Recipe.named(name)
-    #expect(golden.models.count == 20)
+    #expect(golden.models.count == 21)
     for model in golden.models {
       let rows = Array(try model.json.member("selections").member(name).array())
       for importance in [false, true] {

@@ -44,6 +44,7 @@ MODELS = [
     ("qwen2-0.5b", "qwen2", 24, 896, 4864, 14, 2, 64, 151936, True),
     ("qwen2-72b", "qwen2", 80, 8192, 29568, 64, 8, 128, 152064, False),
     ("qwen2-7b", "qwen2", 28, 3584, 18944, 28, 4, 128, 152064, False),
+    ("phi-2", "phi2", 32, 2560, 10240, 32, 32, 80, 51200, False),
     ("qwen3-0.6b", "qwen3", 28, 1024, 3072, 16, 8, 128, 151936, True),
 ]
 
@@ -94,7 +95,9 @@ def tensors(model):
             ("attn_v.weight", (width, kv * head)), ("attn_output.weight", (heads * head, width)),
             ("ffn_up.weight", (width, ff)), ("ffn_down.weight", (ff, width)),
         ]
-        if arch == "bert":
+        if arch == "phi2":
+            layer = [("attn_qkv.weight", (width, 3 * width)), *layer[3:], ("attn_norm.weight", (width,))]
+        elif arch == "bert":
             layer += [(n + ".bias", (s,)) for n, s in (
                 ("attn_q", width), ("attn_k", width), ("attn_v", width), ("attn_output", width), ("ffn_up", ff),
                 ("ffn_down", width), ("attn_output_norm", width), ("layer_output_norm", width))]
