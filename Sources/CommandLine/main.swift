@@ -1,1 +1,5 @@
-print("tincture")
+import TinctureCore
+
+Console.ignoreBrokenPipes()
+Interrupts.install()
+Console.end(Tool.run(Console.arguments()))

@@ -13,7 +13,7 @@ package enum Interrupts {
     for number in [SIGINT, SIGTERM, SIGHUP] {
       var action = sigaction()
       action.__sigaction_handler.sa_handler = { _ in Interrupts.cancellation.cancel() }
-      action.sa_flags = Int32(bitPattern: UInt32(bitPattern: Int32(SA_RESETHAND)) | UInt32(SA_RESTART))
+      action.sa_flags = Int32(truncatingIfNeeded: SA_RESETHAND) | Int32(SA_RESTART)
       sigaction(number, &action, nil)
     }
   }

@@ -17,6 +17,21 @@ package final class OutputFile: Sendable {
   /// - Parameter replacing: whether an existing file at `path` may be replaced.
   /// - Throws: `file.exists`, `file.busy`, `file.write`, `disk.full` (exit 6, before anything is written).
   package init(path: String, byteCount: UInt64, replacing: Bool) throws(TinctureError) {
+    try OutputFile.check(path: path, replacing: replacing)
+    self.path = path
+    replaces = replacing
+    partialPath = path + ".partial"
+    descriptor = try OutputFile.openLocked(partialPath)
+    do throws(TinctureError) {
+      try reserve(byteCount, folder: Folder.split(path).folder)
+    } catch {
+      abandon()
+      throw error
+    }
+  }
+
+  /// The checks of the path that need no writing.
+  static func check(path: String, replacing: Bool) throws(TinctureError) {
     let (folder, name) = Folder.split(path)
     guard !name.isEmpty, name != ".", name != ".." else {
       throw TinctureError(
@@ -39,16 +54,6 @@ package final class OutputFile: Sendable {
       throw TinctureError(
         .init("file.notRegular", .cannotWrite), "the output's name is taken by something else",
         place: .init(file: path), advice: "give another name")
-    }
-    self.path = path
-    replaces = replacing
-    partialPath = path + ".partial"
-    descriptor = try OutputFile.openLocked(partialPath)
-    do throws(TinctureError) {
-      try reserve(byteCount, folder: folder)
-    } catch {
-      abandon()
-      throw error
     }
   }
 

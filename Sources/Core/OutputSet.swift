@@ -15,17 +15,7 @@ package final class OutputSet: Sendable {
   /// - Parameter parts: final path and size of each, the first part first.
   /// - Throws: what `OutputFile.init` throws; `disk.full` before anything is created when the sum does not fit.
   package init(parts: [(path: String, byteCount: UInt64)], replacing: Bool) throws(TinctureError) {
-    var total: UInt64 = 0
-    for part in parts { total += part.byteCount }
-    if let first = parts.first, parts.count > 1 {
-      let free = try Folder.freeBytes(Folder.split(first.path).folder)
-      guard total <= free else {
-        throw TinctureError(
-          .init("disk.full", .limit), "the disk has too little room for the output",
-          place: .init(file: first.path), expected: "\(total) free bytes", found: "\(free)",
-          advice: "free disk space, write to another disk, or choose a smaller recipe")
-      }
-    }
+    try OutputSet.checkRoom(parts)
     var files: [OutputFile] = []
     do throws(TinctureError) {
       for part in parts {
@@ -38,6 +28,29 @@ package final class OutputSet: Sendable {
     }
     self.files = files
     self.replacing = replacing
+  }
+
+  /// Makes the checks of the initialiser and creates nothing.
+  package static func check(parts: [(path: String, byteCount: UInt64)], replacing: Bool)
+    throws(TinctureError)
+  {
+    for part in parts { try OutputFile.check(path: part.path, replacing: replacing) }
+    try checkRoom(parts)
+  }
+
+  private static func checkRoom(_ parts: [(path: String, byteCount: UInt64)]) throws(TinctureError)
+  {
+    guard let first = parts.first else { return }
+    let total = parts.reduce(0) { $0 + $1.byteCount }
+    let folder = Folder.split(first.path).folder
+    guard Folder.kind(folder) == .folder else { return }
+    let free = try Folder.freeBytes(folder)
+    guard total <= free else {
+      throw TinctureError(
+        .init("disk.full", .limit), "the disk has too little room for the output",
+        place: .init(file: first.path), expected: "\(total) free bytes", found: "\(free)",
+        advice: "free disk space, write to another disk, or choose a smaller recipe")
+    }
   }
 
   /// Syncs all parts and gives them their names.

@@ -1,0 +1,5 @@
+@_exported import TinctureBlocks
+@_exported import TinctureCalibration
+@_exported import TinctureCatalog
+@_exported import TinctureContainers
+@_exported import TinctureCore
