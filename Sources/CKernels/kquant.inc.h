@@ -12,8 +12,9 @@
 //   4. least-squares refit of the super-block scales, kept when the exact error is smaller.
 //
 // Edge cases: sub-blocks of zeros cost nothing; f16 scales below 2^-24 are raised to 2^-24 instead of vanishing;
-// scales above 65504 saturate; inputs are taken as at most 2^40 in magnitude; importance is scaled to a largest
-// value of 1 per super-block and floored at 2^-30, so an importance of all zeros means a plain encode.
+// scales above 65504 saturate; inputs are taken as at most 2^40 in magnitude. Importance is scaled to a largest value
+// of 1 per super-block; a weight with less than 2^-30 of that is seen by the search as the smallest other weight of
+// its sub-block, and gets its nearest code at the end. A super-block whose importance is all zeros (or below 2^-100) is encoded plainly.
 #ifndef TINCTURE_KQUANT_INC_H
 #define TINCTURE_KQUANT_INC_H
 
@@ -158,9 +159,26 @@ KQ_INLINE float kq_fill(kq_tile *t, const float *x, const float *importance, int
     kq_v top = kq_all(0.0f);
     for (int i = 0; i < kq_vectors; i++) top = kq_max(top, t->w[i]);
     float most = kq_largest(top);
-    // Division keeps the quotient in range for any finite importance; a subnormal one counts as zero.
-    kq_v unit = kq_all(most >= 0x1p-126f ? most : 1.0f);
-    for (int i = 0; i < kq_vectors; i++) t->w[i] = kq_max(t->w[i] / unit, kq_all(0x1p-30f));
+    if (most < 0x1p-100f) {
+      for (int i = 0; i < kq_vectors; i++) t->w[i] = kq_all(1.0f);
+    } else {
+      kq_v unit = kq_all(1.0f / most), none = kq_all(0x1p-30f);
+      m = kq_all(0.0f);
+      for (int g = 0; g < kq_vectors / n; g++) {
+        kq_v *v = t->x + g * n, *w = t->w + g * n, stand = kq_all(__FLT_MAX__);
+        for (int i = 0; i < n; i++) {
+          w[i] = w[i] * unit;
+          stand = w[i] > none ? kq_min(stand, v[i]) : stand;
+        }
+        stand = stand < __FLT_MAX__ ? stand : kq_all(0.0f);
+        for (int i = 0; i < n; i++) {
+          v[i] = w[i] > none ? v[i] : stand;
+          w[i] = kq_max(w[i], none);
+          m = kq_max(m, kq_abs(v[i]));
+        }
+      }
+      largest = kq_largest(m);
+    }
   }
   return largest;
 }

@@ -30,17 +30,18 @@ KQ_INLINE void kq_affine_base(kq_v *y, const kq_v *w, int n, int weighted, kq_ba
   *base = (kq_base){low, high - low, weighted ? sw : kq_all((float)n), sy, syy};
 }
 
-// Least squares for the given sums, with the constraint low + b <= 0; takes it over where it is better.
+// Least squares for the given sums, with the constraint low + b <= 0; takes it over where it is better by more than
+// the noise of the sums. Where all q are alike b stays 0.
 KQ_INLINE void kq_affine_solve(const kq_base *a, kq_v sq, kq_v sqq, kq_v syq, kq_fit *fit) {
   kq_v determinant = a->sw * sqq - sq * sq;
-  kq_v s = (a->sw * syq - a->sy * sq) / determinant;
-  kq_v b = (sqq * a->sy - sq * syq) / determinant;
-  kq_v bound = -a->low;
-  kq_v s0 = (syq - bound * sq) / sqq;
-  s = b > bound ? s0 : s;
-  b = kq_min(b, bound);
+  kq_v inverse = 1.0f / determinant;
+  kq_v s = (a->sw * syq - a->sy * sq) * inverse;
+  kq_v b = (sqq * a->sy - sq * syq) * inverse;
+  kq_i alike = determinant <= 1e-6f * a->sw * sqq;
+  b = alike ? kq_all(0.0f) : kq_min(b, -a->low);
+  s = (alike | (b == -a->low)) ? (syq - b * sq) / sqq : s;
   kq_v error = a->syy + s * (s * sqq - 2.0f * syq) + b * (b * a->sw - 2.0f * (a->sy - s * sq));
-  kq_i better = (determinant > 0.0f) & (s >= 0.0f) & (error < fit->error);
+  kq_i better = (sqq > 0.0f) & (s >= 0.0f) & (error < fit->error - 1e-6f * a->syy);
   fit->s = better ? s : fit->s;
   fit->b = better ? b : fit->b;
   fit->error = better ? error : fit->error;
@@ -99,19 +100,54 @@ KQ_INLINE void kq_affine_error2(
   *e1 = error1;
 }
 
-// d among 16 candidates near largest / steps, by the error that rounding to multiples of d adds.
-KQ_INLINE float kq_choose_step(const float *value, const float *cost, int count, float largest, float steps) {
-  const kq_v part0 = {0.0f, 0.0625f, 0.125f, 0.1875f, 0.25f, 0.3125f, 0.375f, 0.4375f};
-  float best = 0.0f, least = 0.0f;
+// The fits of all sub-blocks, as the choice of the super-block scales sees them: decoded s * q - m, with the second
+// derivatives of the error (halved).
+typedef struct kq_fits {
+  float s[16], m[16], sqq[16], sq[16], sw[16], ratio[16];  // ratio: sq / sw
+  int count;
+} kq_fits;
+
+// Divisors near `steps` for the largest scale: eight up to `steps`, then eight around it.
+KQ_INLINE kq_v kq_divisors(float steps, int part) {
+  const kq_v k = {0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f};
+  float width = steps < 32.0f ? 0.25f : 0.5f;
+  return part == 0 ? steps - width * k : steps + 0.75f - 0.21875f * k;
+}
+
+// dmin among 16 candidates, for the given mins.
+KQ_INLINE float kq_choose_min(const kq_fits *f, const float *m, float steps) {
+  float most = 0.0f, best = 0.0f, least = __FLT_MAX__;
+  for (int j = 0; j < f->count; j++) most = m[j] > most ? m[j] : most;
   for (int h = 0; h < 2; h++) {
-    kq_v t = h == 0 ? steps - part0 * (steps < 16.0f ? 4.0f : 8.0f) : steps - 3.5f * part0 + 0.75f;
-    kq_v d = kq_half_round(largest / t), inverse = kq_inverse(d), error = kq_all(0.0f);
-    for (int j = 0; j < count; j++) {
-      kq_v r = value[j] - d * kq_min(kq_round(value[j] * inverse), kq_all(steps));
-      error = error + cost[j] * (r * r);
+    kq_v d = kq_half_round(most / kq_divisors(steps, h)), inverse = kq_inverse(d), error = kq_all(0.0f);
+    for (int j = 0; j < f->count; j++) {
+      kq_v r = m[j] - d * kq_min(kq_round(m[j] * inverse), kq_all(steps));
+      error = error + f->sw[j] * (r * r);
     }
     for (int k = 0; k < 8; k++) {
-      if ((h == 0 && k == 0) || error[k] < least) {
+      if (error[k] < least) {
+        least = error[k];
+        best = d[k];
+      }
+    }
+  }
+  return best;
+}
+
+// d among 16 candidates, each with the mins it makes best on the grid of dmin.
+KQ_INLINE float kq_choose_scale(const kq_fits *f, float dmin, float steps) {
+  float most = 0.0f, best = 0.0f, least = __FLT_MAX__, minverse = dmin > 0.0f ? 1.0f / dmin : 0.0f;
+  for (int j = 0; j < f->count; j++) most = f->s[j] > most ? f->s[j] : most;
+  for (int h = 0; h < 2; h++) {
+    kq_v d = kq_half_round(most / kq_divisors(steps, h)), inverse = kq_inverse(d), error = kq_all(0.0f);
+    for (int j = 0; j < f->count; j++) {
+      kq_v r = d * kq_min(kq_round(f->s[j] * inverse), kq_all(steps)) - f->s[j];
+      kq_v m = f->m[j] + r * f->ratio[j];
+      kq_v e = dmin * kq_clamp(kq_round(m * minverse), 0.0f, steps) - f->m[j];
+      error = error + (r * (r * f->sqq[j] - 2.0f * f->sq[j] * e) + e * e * f->sw[j]);
+    }
+    for (int k = 0; k < 8; k++) {
+      if (error[k] < least) {
         least = error[k];
         best = d[k];
       }
@@ -178,7 +214,8 @@ KQ_INLINE void kq_affine(
   // 1. Real-valued fits.
   kq_base base[2];
   kq_fit fit[2];
-  float scale[16], spread[16], minimum[16], weight[16];
+  kq_fits fits;
+  fits.count = count;
   for (int g = 0; g < groups; g++) {
     kq_v *y = t.x + g * n;
     const kq_v *w = t.w + g * n;
@@ -196,29 +233,24 @@ KQ_INLINE void kq_affine(
       kq_affine_try2(
           y, w, n, weighted, top, a, fit[g].b, inverse, fit[g].b, inverse * (1.0f - 0.02f), 1, &fit[g]);
     }
-    kq_v ratio = fit[g].sq / a->sw;
-    kq_store(scale + 8 * g, fit[g].s);
-    kq_store(spread + 8 * g, kq_max(fit[g].sqq - fit[g].sq * ratio, z));
-    kq_store(weight + 8 * g, a->sw);
+    kq_store(fits.s + 8 * g, fit[g].s);
+    kq_store(fits.m + 8 * g, -(a->low + fit[g].b));
+    kq_store(fits.sq + 8 * g, fit[g].sq);
+    kq_store(fits.sqq + 8 * g, fit[g].sqq);
+    kq_store(fits.sw + 8 * g, a->sw);
+    kq_store(fits.ratio + 8 * g, fit[g].sq / a->sw);
   }
 
-  // 2. Super-block scale, then offsets best for the rounded sub-block scales, then the offset's scale.
-  float largest = 0.0f;
-  for (int j = 0; j < count; j++) largest = scale[j] > largest ? scale[j] : largest;
-  float d = kq_choose_step(scale, spread, count, largest, steps);
+  // 2. Super-block scales: a first one for the mins, the scale, then the mins' for the rounded scales.
+  float d = kq_choose_scale(&fits, kq_choose_min(&fits, fits.m, steps), steps);
+  float dinverse = d > 0.0f ? 1.0f / d : 0.0f, moved[16];
   kq_v sc[2], mn[2];
-  float most = 0.0f;
-  float dinverse = d > 0.0f ? 1.0f / d : 0.0f;
   for (int g = 0; g < groups; g++) {
     sc[g] = kq_min(kq_round(fit[g].s * dinverse), kq_all(steps));
-    kq_v m = -(base[g].low + fit[g].b) + (sc[g] * d - fit[g].s) * (fit[g].sq / base[g].sw);
-    m = kq_max(m, kq_all(0.0f));
-    kq_store(minimum + 8 * g, m);
-    float h = kq_largest(m);
-    most = h > most ? h : most;
+    kq_v m = kq_load(fits.m + 8 * g) + (sc[g] * d - fit[g].s) * kq_load(fits.ratio + 8 * g);
+    kq_store(moved + 8 * g, kq_max(m, kq_all(0.0f)));
   }
-  float dmin = kq_choose_step(minimum, weight, count, most, steps);
-  float minverse = dmin > 0.0f ? 1.0f / dmin : 0.0f;
+  float dmin = kq_choose_min(&fits, moved, steps), minverse = dmin > 0.0f ? 1.0f / dmin : 0.0f;
 
   // 3. Exact search over neighbouring integers.
   float total = 0.0f;

@@ -27,7 +27,7 @@ KQ_INLINE void kq_symmetric_error2(
 
 KQ_INLINE void kq_symmetric_take(kq_v sxq, kq_v sqq, kq_v *gain, kq_v *scale, kq_v *weight) {
   kq_v s = sxq / sqq, g = s * sxq;
-  kq_i better = (sqq > 0.0f) & (g > *gain);
+  kq_i better = (sqq > 0.0f) & (g > *gain * (1.0f + 1e-6f));
   *gain = better ? g : *gain;
   *scale = better ? s : *scale;
   *weight = better ? sqq : *weight;

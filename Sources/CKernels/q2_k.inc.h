@@ -7,7 +7,7 @@
 // same order as ggml's.
 #include "kquant.inc.h"
 
-static const float q2_k_inverse[] = {2.0f, 2.25f, 2.5f, 2.75f, 3.0f, 3.2f, 3.4f, 3.6f, 3.9f, 4.2f};
+static const float q2_k_inverse[] = {3.0f, 2.0f, 2.25f, 2.5f, 2.75f, 3.2f, 3.4f, 3.6f, 3.9f, 4.2f};
 
 KQ_INLINE void enc_q2_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
   const kq_affine_plan plan = {16, 3.0f, 15.0f, q2_k_inverse, 10, 3, 1};

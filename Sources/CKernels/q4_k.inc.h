@@ -6,7 +6,7 @@
 // same order as ggml's.
 #include "kquant.inc.h"
 
-static const float q4_k_inverse[] = {14.0f, 14.25f, 14.5f, 14.75f, 15.0f, 15.25f, 15.5f, 15.75f, 16.0f, 16.25f};
+static const float q4_k_inverse[] = {15.0f, 14.0f, 14.25f, 14.5f, 14.75f, 15.25f, 15.5f, 15.75f, 16.0f, 16.25f};
 
 KQ_INLINE void enc_q4_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
   const kq_affine_plan plan = {32, 15.0f, 63.0f, q4_k_inverse, 10, 1, 1};

@@ -6,7 +6,7 @@
 // same order as ggml's.
 #include "kquant.inc.h"
 
-static const float q5_k_inverse[] = {30.0f, 30.25f, 30.5f, 30.75f, 31.0f, 31.25f, 31.5f, 31.75f, 32.0f, 32.25f};
+static const float q5_k_inverse[] = {31.0f, 30.0f, 30.25f, 30.5f, 30.75f, 31.25f, 31.5f, 31.75f, 32.0f, 32.25f};
 
 KQ_INLINE void enc_q5_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
   const kq_affine_plan plan = {32, 31.0f, 63.0f, q5_k_inverse, 10, 1, 1};

@@ -7,7 +7,7 @@
 // order as ggml's.
 #include "kquant.inc.h"
 
-static const float q6_k_inverse[] = {29.5f, 30.0f, 30.5f, 31.0f, 31.5f, 32.0f, 32.4f, 32.8f};
+static const float q6_k_inverse[] = {32.0f, 29.5f, 30.0f, 30.5f, 31.0f, 31.5f, 32.4f, 32.8f};
 
 KQ_INLINE void enc_q6_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
   const kq_symmetric_plan plan = {16, 32.0f, 128.0f, q6_k_inverse, 8, 2};
