@@ -167,13 +167,6 @@ extension RecipeAssignment {
       },
       recipe: recipe, overrides: overrides, hasImportance: hasImportance)
   }
-
-  /// The float recipe that keeps every matrix of `model` exactly.
-  package static func automaticRecipe(for model: BoundModel) throws(TinctureError) -> Recipe {
-    try automaticRecipe(
-      for: model.tensors.filter { !$0.role.isAlwaysFloat && $0.shape.rank >= 2 }
-        .flatMap(\.expression.sourceTypes))
-  }
 }
 
 extension RowExpression {
