@@ -1,0 +1,243 @@
+import TinctureContainers
+import TinctureCore
+
+/// Binds every tensor of a checkpoint to its GGUF name: the coverage ledger.
+struct Binding {
+  let architecture: Architecture
+  let hyperparameters: Hyperparameters
+  let conditions: Set<Condition>
+  /// What query rows are multiplied with (see ``QueryScaleRule``).
+  let queryFactor: Float
+  /// Factors of llama3 scaling, when there are any.
+  let rotaryFactors: [Float]?
+  /// File the hyperparameters come from, for errors.
+  let configPath: String?
+
+  private var claims: [String: TensorInfo] = [:]
+  private(set) var coverage: [(source: String, outcome: Coverage)] = []
+  private(set) var leftOutCounts: [(reason: String, count: Int)] = []
+
+  init(
+    architecture: Architecture, hyperparameters: Hyperparameters, conditions: Set<Condition>,
+    queryFactor: Float, rotaryFactors: [Float]?, configPath: String?
+  ) {
+    self.architecture = architecture
+    self.hyperparameters = hyperparameters
+    self.conditions = conditions
+    self.queryFactor = queryFactor
+    self.rotaryFactors = rotaryFactors
+    self.configPath = configPath
+  }
+
+  private struct Claim {
+    var target: String
+    var layer: Int?
+  }
+
+  /// Gives every source tensor to the rule that claims it.
+  ///
+  /// - Throws: `tensors.unknown`, `tensors.twice`, `tensors.layer`.
+  /// - Complexity: O(tensors × rules × prefixes).
+  mutating func claim(_ tensors: [TensorInfo]) throws(TinctureError) {
+    let layers = try hyperparameters.require(.layers)
+    var unknown: [String] = []
+    for tensor in tensors {
+      let name = spelled(Wrappers.stripped(tensor.name))
+      if let claim = claim(name) {
+        if let layer = claim.layer, layer >= layers {
+          throw TinctureError(
+            .init("tensors.layer", .invalidInput),
+            "the checkpoint has more layers than config.json says",
+            place: .init(tensor: tensor.name, layer: layer), expected: "layers 0 to \(layers - 1)",
+            found: "layer \(layer)",
+            advice: "take config.json and weights of the same model")
+        }
+        if let other = claims[claim.target] {
+          throw TinctureError(
+            .init("tensors.twice", .invalidInput), "two tensors of the checkpoint are the same one",
+            place: .init(tensor: tensor.name), expected: "one tensor for \(claim.target)",
+            found: "\(other.name) and \(tensor.name)", advice: "remove one of them")
+        }
+        claims[claim.target] = tensor
+        coverage.append((tensor.name, .written(as: claim.target)))
+      } else if let rule = leftOut(name) {
+        coverage.append((tensor.name, .leftOut(rule: rule.reason)))
+        if rule.isNoted { count(rule.reason) }
+      } else {
+        unknown.append(tensor.name)
+      }
+    }
+    guard unknown.isEmpty else {
+      throw TinctureError(
+        .init("tensors.unknown", .unsupported),
+        "no rule of formats/\(architecture.fileName) says what becomes of these tensors",
+        place: .init(file: configPath, tensor: unknown.first), found: Self.list(unknown),
+        advice: "they would be lost, so nothing is written; add a rule to the architecture file")
+    }
+  }
+
+  private mutating func count(_ reason: String) {
+    if let index = leftOutCounts.firstIndex(where: { $0.reason == reason }) {
+      leftOutCounts[index].count += 1
+    } else {
+      leftOutCounts.append((reason, 1))
+    }
+  }
+
+  /// The name's bytes with old endings spelled the new way.
+  private func spelled(_ name: Substring) -> ArraySlice<UInt8> {
+    var bytes = Array(name.utf8)
+    for (old, new) in architecture.spellings
+    where name.utf8.count >= old.utf8.count && bytes.suffix(old.utf8.count).elementsEqual(old.utf8)
+    {
+      bytes.removeLast(old.utf8.count)
+      bytes += Array(new.utf8)
+      break
+    }
+    return bytes[...]
+  }
+
+  private func holds(_ condition: Condition?) -> Bool {
+    condition.map(conditions.contains) ?? true
+  }
+
+  private func claim(_ name: ArraySlice<UInt8>) -> Claim? {
+    for group in architecture.groups {
+      for prefix in group.prefixes where name.starts(with: prefix.utf8) {
+        let rest = name.dropFirst(prefix.utf8.count)
+        for rule in group.tensors where holds(rule.condition) {
+          for from in rule.from {
+            if let match = from.match(rest) {
+              return Claim(target: rule.to.name(layer: match.layer), layer: match.layer)
+            }
+          }
+        }
+      }
+    }
+    return nil
+  }
+
+  private func leftOut(_ name: ArraySlice<UInt8>) -> Architecture.LeftOutRule? {
+    architecture.leftOut.first { rule in
+      holds(rule.condition)
+        && rule.prefixes.contains { prefix in
+          name.starts(with: prefix.utf8)
+            && rule.pattern.match(name.dropFirst(prefix.utf8.count)) != nil
+        }
+    }
+  }
+
+  /// Token embedding's rows in the checkpoint, for the vocabulary.
+  func embeddingRows() throws(TinctureError) -> Int {
+    let rule = architecture.tensors.first { $0.role == .tokenEmbedding }
+    guard let rule, let info = claims[rule.to.text] else { throw missing(["token_embd.weight"]) }
+    return info.shape.dimensions.first ?? 0
+  }
+
+  /// The tensors of the GGUF: those outside the layers, then layer by layer, in the order of the file's rules.
+  ///
+  /// - Parameter tokenCount: rows of tensors that follow the vocabulary.
+  /// - Throws: `tensors.missing`, `tensors.shape`, `tensors.type`.
+  func canonicalTensors(tokenCount: Int) throws(TinctureError) -> [CanonicalTensor] {
+    let layers = try hyperparameters.require(.layers)
+    var tensors: [CanonicalTensor] = []
+    var absent: [String] = []
+    func add(_ rule: TensorRule, _ layer: Int?) throws(TinctureError) {
+      guard holds(rule.condition) else { return }
+      let name = rule.to.name(layer: layer)
+      if let info = claims[name] {
+        tensors.append(
+          try located(tensor: info.name, layer: layer) { () throws(TinctureError) in
+            try canonical(rule, name, layer, info, tokenCount)
+          })
+      } else if rule.role == .ropeFactors, let rotaryFactors {
+        tensors.append(
+          CanonicalTensor(
+            name: name, shape: Shape(rotaryFactors.count), role: rule.role, layer: nil,
+            expression: RowExpression(pieces: [.values(rotaryFactors)])))
+      } else if !rule.isOptional {
+        absent.append(rule.from.first?.name(layer: layer) ?? name)
+      }
+    }
+    for rule in architecture.tensors where !rule.to.hasLayer { try add(rule, nil) }
+    for layer in 0..<layers {
+      for rule in architecture.tensors where rule.to.hasLayer { try add(rule, layer) }
+    }
+    guard absent.isEmpty else { throw missing(absent) }
+    return tensors
+  }
+
+  private func missing(_ names: [String]) -> TinctureError {
+    TinctureError(
+      .init("tensors.missing", .invalidInput), "the checkpoint lacks tensors of its architecture",
+      place: .init(file: configPath, tensor: names.first),
+      expected: Self.list(names),
+      advice: "download all weights, and config.json of the same model")
+  }
+
+  private func canonical(
+    _ rule: TensorRule, _ name: String, _ layer: Int?, _ info: TensorInfo, _ tokenCount: Int
+  ) throws(TinctureError) -> CanonicalTensor {
+    var expected: [Int] = []
+    for dimension in rule.shape {
+      guard let size = hyperparameters.size(dimension) else {
+        throw TinctureError(
+          .init("tensors.shape", .invalidInput), "config.json gives impossible sizes",
+          place: .init(file: configPath, key: dimension.rawValue))
+      }
+      expected.append(size)
+    }
+    guard info.shape.dimensions == expected else {
+      throw TinctureError(
+        .init("tensors.shape", .invalidInput), "the tensor's shape is not what config.json says",
+        expected: "\(expected) (\(rule.shape.map(\.rawValue).joined(separator: " × ")))",
+        found: info.shape.description, advice: "take config.json and weights of the same model")
+    }
+    try checkType(info)
+    var order = RowExpression.RowOrder.identity
+    switch rule.order {
+    case .queryRotary: order = .interleavedRotary(heads: try hyperparameters.require(.heads))
+    case .keyValueRotary:
+      order = .interleavedRotary(heads: try hyperparameters.require(.keyValueHeads))
+    case nil: break
+    }
+    let scale = rule.fold == .queryScale ? queryFactor : 1
+    let rows = info.shape.rowCount
+    let kept = rule.followsVocabulary ? min(rows, tokenCount) : rows
+    var pieces: [RowExpression.Piece] = [
+      .source(
+        SourceTensor(info), firstRow: 0, rowCount: kept, order: order, scale: scale,
+        add: rule.add * scale)
+    ]
+    var dimensions = expected
+    if rule.followsVocabulary {
+      dimensions[0] = tokenCount
+      if tokenCount > rows { pieces.append(.constant(0, rowCount: tokenCount - rows)) }
+    }
+    guard let shape = Shape(checking: dimensions) else {
+      throw TinctureError(
+        .init("tensors.shape", .invalidInput), "the shape overflows", found: "\(dimensions)")
+    }
+    return CanonicalTensor(
+      name: name, shape: shape, role: rule.role, layer: layer,
+      expression: RowExpression(pieces: pieces))
+  }
+
+  private func checkType(_ info: TensorInfo) throws(TinctureError) {
+    switch info.type {
+    case .element(.f32), .element(.f16), .element(.bf16), .element(.f64), .block: return
+    case .element(let type):
+      throw TinctureError(
+        .init("tensors.type", .unsupported), "weights of this element type are not converted",
+        expected: "F32, F16, BF16 or F64", found: type.rawValue.uppercased(),
+        advice: type.isFloat
+          ? "8-bit floats need their scales; convert the original 16-bit checkpoint instead"
+          : "convert the original checkpoint with float weights")
+    }
+  }
+
+  static func list(_ names: [String]) -> String {
+    names.prefix(12).joined(separator: ", ")
+      + (names.count > 12 ? " and \(names.count - 12) more" : "")
+  }
+}
