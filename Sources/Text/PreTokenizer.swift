@@ -128,7 +128,6 @@ public struct KnownPreTokenizers: Sendable {
   /// The name written for WordPiece, where llama.cpp has one procedure for every name.
   let wordPieceName: String
   /// Names for which llama.cpp adds a bos token unless the file says otherwise.
-  /// Names for which llama.cpp adds a bos token unless the file says otherwise.
   let bosNames: Set<String>
 
   /// - Throws: errors of the bundled file (`pretokenizers.*`).

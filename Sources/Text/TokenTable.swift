@@ -37,6 +37,11 @@ package struct TokenTable: Sendable {
     return copy.withUnsafeBufferPointer { insert($0) }
   }
 
+  /// Adds the text unless it is there already; whether it is new. No copy.
+  package mutating func insert(slice: ArraySlice<UInt8>) -> Bool {
+    slice.withUnsafeBufferPointer { insert($0).isNew }
+  }
+
   /// The index of the text, nil when it was never inserted.
   package func find(_ bytes: UnsafeBufferPointer<UInt8>) -> Int? {
     let slot = probe(bytes, TokenTable.hash(bytes))

@@ -1,0 +1,246 @@
+import TinctureCore
+
+extension Vocabulary {
+  /// Scores of tokens that are not trained.
+  ///
+  /// Source: llama.cpp `conversion/base.py`, _create_vocab_sentencepiece.
+  static let addedScore: Float = -1000
+  static let padScore: Float = -10_000
+  private static let space: [UInt8] = [0xE2, 0x96, 0x81]
+
+  // MARK: tokenizer.model
+
+  /// The pieces of a `tokenizer.model`, then the added tokens of the other files over them.
+  ///
+  /// One difference from llama.cpp's converter: pieces that the model itself marks as user-defined keep that type also
+  /// when tokenizer_config.json does not repeat them.
+  static func makeSentencePiece(
+    _ request: Request, _ model: SentencePieceModel
+  ) throws(TinctureError) -> Vocabulary {
+    let files = request.files
+    let pieces = model.pieces
+    let added = try addedTokens(files)
+    let limit = max(pieces.count, (added.map(\.id).max() ?? -1) + 1)
+    var assembly = VocabularyAssembly(count: request.count(idLimit: limit))
+    let isUnigram = model.algorithm == .unigram
+    var vocabulary = Vocabulary(
+      model: isUnigram ? .unigram : .sentencePiece, preTokenizer: "default")
+    for id in 0..<pieces.count where model.types[id] == .userDefined {
+      assembly.set(
+        id,
+        .init(text: withSpaces(pieces[id]), type: .userDefined, score: model.scores[id]))
+    }
+    var replaced: [String] = []
+    for token in added {
+      if token.id < pieces.count, !pieces[token.id].elementsEqual(token.content) {
+        replaced.append("\(pieces.text(token.id)) → \(token.text)")
+      }
+      assembly.set(token.id, entry(of: token))
+    }
+    // Of tokenizer.json only what no other file says: the library's own list of added tokens.
+    for token in files.json?.addedTokens ?? [] where assembly.entries[token.id] == nil {
+      if token.id < pieces.count, pieces[token.id].elementsEqual(token.content),
+        model.types[token.id] != .normal || token.isSpecial
+      {
+        continue
+      }
+      assembly.set(token.id, entry(of: token))
+    }
+    try assembly.assemble(
+      into: &vocabulary, file: files.folder, padScore: padScore,
+      byteCount: pieces.storage.count
+    ) { id in
+      guard id < pieces.count else { return nil }
+      return (
+        pieces[id], TokenType(rawValue: Int32(model.types[id].rawValue)) ?? .normal,
+        model.scores[id]
+      )
+    }
+    if pieces.count > vocabulary.count {
+      vocabulary.notes.append(
+        "the last \(pieces.count - vocabulary.count) pieces of tokenizer.model have no row in the "
+          + "embedding and are left out")
+    }
+    if !replaced.isEmpty {
+      vocabulary.notes.append(
+        "\(replaced.count) pieces of tokenizer.model are renamed by the added tokens: "
+          + list(replaced))
+    }
+    vocabulary.addsBOSByDefault = !isUnigram
+    vocabulary.setPreparation(request, model)
+    return vocabulary
+  }
+
+  private mutating func setPreparation(_ request: Request, _ model: SentencePieceModel) {
+    switch request.kind {
+    case .gemma: addsSpacePrefix = false
+    case .llama: addsSpacePrefix = request.files.config.addsPrefixSpace
+    case .qwen, .bert: break
+    }
+    if self.model == .unigram {
+      addsSpacePrefix = addsSpacePrefix ?? model.addsDummyPrefix
+      removesExtraWhitespaces = model.removesExtraWhitespaces
+      precompiledCharacterMap = model.precompiledCharacterMap
+      return
+    }
+    // llama.cpp adds the prefix unless told otherwise.
+    if addsSpacePrefix == nil, !model.addsDummyPrefix { addsSpacePrefix = false }
+    if !model.precompiledCharacterMap.isEmpty {
+      notes.append(
+        "tokenizer.model normalizes text (\(model.normalizerName)); llama.cpp does not for this kind: a text "
+          + "that is not in that form becomes other tokens")
+    }
+  }
+
+  /// The added tokens of added_tokens.json and, stronger, of tokenizer_config.json, which must not contradict
+  /// tokenizer.json.
+  private static func addedTokens(_ files: TokenizerFiles) throws(TinctureError) -> [AddedToken] {
+    try checkAgreement(files)
+    var byID: [Int: AddedToken] = [:]
+    for token in files.addedTokens { byID[token.id] = token }
+    for token in files.config.addedTokens { byID[token.id] = token }
+    return byID.values.sorted { $0.id < $1.id }
+  }
+
+  /// No id may have two texts among the files that list added tokens.
+  static func checkAgreement(_ files: TokenizerFiles) throws(TinctureError) {
+    var byID: [Int: AddedToken] = [:]
+    let all = (files.json?.addedTokens ?? []) + files.config.addedTokens + files.addedTokens
+    for token in all {
+      guard let other = byID[token.id] else {
+        byID[token.id] = token
+        continue
+      }
+      guard other.content == token.content else {
+        throw TinctureError(
+          .init("tokenizer.addedTokens", .invalidInput),
+          "two files give token \(token.id) different texts",
+          place: .init(file: Folder.join(files.folder, token.origin)),
+          expected: "\"\(other.text)\" (\(other.origin))", found: "\"\(token.text)\"",
+          advice: "make the files agree")
+      }
+    }
+  }
+
+  /// A token beside the trained vocabulary: control when it is marked so or looks so, else matched as it stands.
+  static func entry(of token: AddedToken) -> VocabularyAssembly.Entry {
+    // added_tokens.json alone says nothing about a token, and llama.cpp's converter does not guess there.
+    let isControl =
+      token.isSpecial || (token.origin != "added_tokens.json" && token.looksSpecial)
+    return .init(
+      text: isControl || token.origin == "added_tokens.json"
+        ? token.content : withSpaces(token.content[...]),
+      type: isControl ? .control : .userDefined, score: addedScore)
+  }
+
+  /// SentencePiece's visible space as the space that llama.cpp looks for in user-defined tokens.
+  static func withSpaces(_ text: ArraySlice<UInt8>) -> [UInt8] {
+    guard text.contains(0xE2) else { return Array(text) }
+    var result: [UInt8] = []
+    var rest = text
+    while let first = rest.first {
+      if rest.starts(with: space) {
+        result.append(0x20)
+        rest = rest.dropFirst(3)
+      } else {
+        result.append(first)
+        rest = rest.dropFirst()
+      }
+    }
+    return result
+  }
+
+  // MARK: tokenizer.json
+
+  /// A SentencePiece BPE in the form of the tokenizers library: merges instead of scores.
+  ///
+  /// llama.cpp's converter gives every token the score -1000, which leaves the order of merging open. Here a token's
+  /// score is the rank of the merges that make it, so llama.cpp merges in the order of the library.
+  static func makeSentencePiece(
+    _ request: Request, _ json: TokenizerJSON, _ trained: TrainedVocabulary
+  ) throws(TinctureError) -> Vocabulary {
+    let files = request.files
+    try checkAgreement(files)
+    let added = json.addedTokens
+    let limit = max(trained.idLimit, (added.map(\.id).max() ?? -1) + 1)
+    var assembly = VocabularyAssembly(count: request.count(idLimit: limit))
+    var vocabulary = Vocabulary(model: .sentencePiece, preTokenizer: "default")
+    vocabulary.addsBOSByDefault = true
+    try vocabulary.setPreparation(request, json)
+    try checkIDs(trained, added, count: assembly.count, file: json.path)
+    for token in added { assembly.set(token.id, entry(of: token)) }
+    var isAdded = [Bool](repeating: false, count: trained.count)
+    for token in added {
+      if let index = trained.index(ofID: token.id) { isAdded[index] = true }
+    }
+    if request.preTokenizerOverride == nil {
+      try checkMergesComplete(trained, isAdded, json.path)
+    }
+    let scores = mergeScores(trained)
+    let texts = trained.texts
+    let unknown = json.unknownToken
+    try assembly.assemble(
+      into: &vocabulary, file: json.path, padScore: padScore, byteCount: texts.storage.count
+    ) { id in
+      guard let index = trained.index(ofID: id) else { return nil }
+      let text = texts[index]
+      let type: TokenType =
+        isByteToken(text) ? .byte : unknown?.elementsEqual(text) == true ? .unknown : .normal
+      return (text, type, scores[index])
+    }
+    return vocabulary
+  }
+
+  private mutating func setPreparation(
+    _ request: Request, _ json: TokenizerJSON
+  ) throws(TinctureError) {
+    if let name = request.preTokenizerOverride {
+      guard name == "default" else {
+        throw TinctureError(
+          .init("tokenizer.preTokenizerName", .usage),
+          "llama.cpp knows one pre-tokenizer for SentencePiece", expected: "default", found: name)
+      }
+    }
+    var prefix = false
+    var isKnown = true
+    for step in json.normalizer {
+      switch step {
+      case .replace(.literal(" "), with: "\u{2581}"): continue
+      case .prepend("\u{2581}"): prefix = true
+      default: isKnown = false
+      }
+    }
+    for step in json.preTokenizer {
+      switch step {
+      case .split(.literal(" "), behavior: "MergedWithPrevious", invert: false): continue
+      case .metaspace(replacement: "\u{2581}", let prepend, splits: _):
+        if prepend != "never" { prefix = true }
+      default: isKnown = false
+      }
+    }
+    guard isKnown || request.preTokenizerOverride != nil else {
+      throw TinctureError(
+        .init("tokenizer.preTokenizer", .unsupported),
+        "llama.cpp cannot prepare text for this SentencePiece tokenizer",
+        place: .init(file: json.path, key: "normalizer, pre_tokenizer"),
+        expected: "spaces replaced by \u{2581}, with or without one before the text",
+        found: PreTokenizerDefinition(json).text,
+        advice: "accept the difference with --pre-tokenizer default")
+    }
+    addsSpacePrefix = prefix ? nil : false
+    if request.kind == .gemma { addsSpacePrefix = false }
+    if request.kind == .llama, let given = request.files.config.addsPrefixSpace {
+      addsSpacePrefix = given
+    }
+  }
+
+  /// `<0x0A>`.
+  private static func isByteToken(_ text: ArraySlice<UInt8>) -> Bool {
+    guard text.count == 6, text.starts(with: "<0x".utf8), text.last == UInt8(ascii: ">") else {
+      return false
+    }
+    return text.dropFirst(3).dropLast().allSatisfy {
+      (0x30...0x39).contains($0) || (0x41...0x46).contains($0 & 0xDF)
+    }
+  }
+}

@@ -1,0 +1,185 @@
+import TinctureCore
+
+extension Vocabulary {
+  /// A BERT vocabulary, from tokenizer.json or from vocab.txt alone.
+  ///
+  /// llama.cpp marks the start of a word, BERT its inside: `##ing` becomes `ing` and `walk` becomes `▁walk`.
+  static func makeWordPiece(_ request: Request) throws(TinctureError) -> Vocabulary {
+    let files = request.files
+    try checkAgreement(files)
+    let known = try KnownPreTokenizers.load()
+    var vocabulary = Vocabulary(model: .wordPiece, preTokenizer: known.wordPieceName)
+    vocabulary.addsBOSByDefault = true
+    if let name = request.preTokenizerOverride {
+      try known.check(name)
+      vocabulary.preTokenizer = name
+    }
+    let trained: TrainedVocabulary
+    let file: String
+    if let json = files.json {
+      guard json.model == .wordPiece, let vocabulary = json.vocabulary else {
+        throw wrongKind(files, "WordPiece", json.model.rawValue)
+      }
+      trained = vocabulary
+      file = json.path
+    } else if let lines = files.wordPieces {
+      trained = lines
+      file = Folder.join(files.folder, "vocab.txt")
+    } else {
+      throw wrongKind(files, "WordPiece (tokenizer.json or vocab.txt)", "tokenizer.model only")
+    }
+    try vocabulary.setPreparation(request, trained, file: file)
+
+    let added = try allAddedTokens(
+      request, standardTokens(files, trained), trained)
+    let limit = max(trained.idLimit, (added.map(\.id).max() ?? -1) + 1)
+    var assembly = VocabularyAssembly(count: request.count(idLimit: limit))
+    try checkIDs(trained, added, count: assembly.count, file: file)
+    for token in added {
+      let entry = entry(of: token)
+      let text = entry.type == .control ? entry.text : phantom(entry.text[...])
+      assembly.set(token.id, .init(text: text, type: entry.type, score: 0))
+    }
+    let texts = trained.texts
+    var scratch: [UInt8] = []
+    try assembly.assemble(
+      into: &vocabulary, file: file, padScore: nil, padPrefix: wordStart,
+      byteCount: texts.storage.count * 2
+    ) { id in
+      guard let index = trained.index(ofID: id) else { return nil }
+      scratch = phantom(texts[index])
+      return (scratch[...], .normal, 0)
+    }
+    return vocabulary
+  }
+
+  private static let wordStart: [UInt8] = [0xE2, 0x96, 0x81]
+
+  private static func phantom(_ text: ArraySlice<UInt8>) -> [UInt8] {
+    text.starts(with: "##".utf8) ? Array(text.dropFirst(2)) : wordStart + text
+  }
+
+  /// tokenizer.json's added tokens; without that file BERT's own special tokens, which transformers adds.
+  private static func standardTokens(
+    _ files: TokenizerFiles, _ trained: TrainedVocabulary
+  ) -> [AddedToken] {
+    if let json = files.json { return json.addedTokens }
+    var tokens: [AddedToken] = []
+    for name in ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"] {
+      guard let id = trained.id(of: name.utf8) else { continue }
+      tokens.append(
+        AddedToken(
+          id: id, content: Array(name.utf8), isSpecial: true, isNormalized: false,
+          origin: "vocab.txt"))
+    }
+    return tokens
+  }
+
+  // MARK: Preparation of the text
+
+  /// llama.cpp's procedure: control characters out, accents and case by keys, words at spaces, punctuation and
+  /// Chinese characters alone. A tokenizer that does otherwise is refused unless the name is given by hand.
+  private mutating func setPreparation(
+    _ request: Request, _ trained: TrainedVocabulary, file: String
+  ) throws(TinctureError) {
+    let files = request.files
+    guard let json = files.json else {
+      try setCase(files, trained, file: file)
+      return
+    }
+    var problem: String?
+    var lowercase = false
+    var strip: Bool? = false
+    for step in json.normalizer {
+      switch step {
+      case .bert(let clean, let chinese, let accents, let lower):
+        (lowercase, strip) = (lower, accents)
+        if !clean { problem = "clean_text is off" }
+        if !chinese { problem = "handle_chinese_chars is off" }
+      case .lowercase: lowercase = true
+      case .stripAccents: strip = true
+      case .unicode("NFD") where json.normalizer.contains(.stripAccents): continue
+      case .unicode("NFC"):
+        notes.append("llama.cpp does not apply the normalizer NFC")
+      default: problem = "a normalizer that llama.cpp does not apply"
+      }
+    }
+    if json.preTokenizer != [.bert] { problem = "another pre-tokenizer than BertPreTokenizer" }
+    if json.continuingPrefix != "##" {
+      problem = "continuing_subword_prefix \"\(json.continuingPrefix)\" instead of \"##\""
+    }
+    if let problem, request.preTokenizerOverride == nil {
+      throw TinctureError(
+        .init("tokenizer.preTokenizer", .unsupported),
+        "llama.cpp cannot prepare text for this WordPiece tokenizer: \(problem)",
+        place: .init(file: json.path, key: "normalizer, pre_tokenizer"),
+        expected: "BertNormalizer with clean_text and handle_chinese_chars, BertPreTokenizer, ##",
+        found: PreTokenizerDefinition(json).text,
+        advice: "accept the difference with --pre-tokenizer \(preTokenizer)")
+    }
+    let config = files.config
+    if let given = config.lowercases, given != lowercase {
+      notes.append(
+        "tokenizer.json has lowercase \(lowercase), tokenizer_config.json do_lower_case \(given): the latter "
+          + "counts, as in transformers")
+      lowercase = given
+    }
+    if let given = config.stripsAccents, given != strip {
+      notes.append(
+        "tokenizer.json has strip_accents \(strip.map { "\($0)" } ?? "null"), tokenizer_config.json \(given): "
+          + "the latter counts, as in transformers")
+      strip = given
+    }
+    lowercases = lowercase
+    // llama.cpp's accents follow its case, as BertNormalizer's do when it says null.
+    stripsAccents = strip
+  }
+
+  /// Smallest share of tokens with capital letters in a cased vocabulary: one in `casedShare` tokens.
+  ///
+  /// The published cased BERT vocabularies have one in three; uncased ones none.
+  private static let casedShare = 100
+
+  /// The case of a vocab.txt: what tokenizer_config.json says; else what the vocabulary shows.
+  ///
+  /// Rule: without a token that has an ASCII capital letter (bracketed ones aside) it is uncased; with at least one such
+  /// token in a hundred it is cased and text must not be lowercased, whatever transformers' default; in between it is
+  /// an error.
+  private mutating func setCase(
+    _ files: TokenizerFiles, _ trained: TrainedVocabulary, file: String
+  ) throws(TinctureError) {
+    if files.config.splitsChineseCharacters == false {
+      notes.append("tokenize_chinese_chars is off, but llama.cpp always splits Chinese characters")
+    }
+    stripsAccents = files.config.stripsAccents
+    if let given = files.config.lowercases {
+      lowercases = given
+      return
+    }
+    var capitals = 0
+    var example = ""
+    for index in 0..<trained.count {
+      let text = trained.texts[index]
+      guard text.first != UInt8(ascii: "["), text.contains(where: { (0x41...0x5A).contains($0) })
+      else { continue }
+      if capitals == 0 { example = trained.texts.text(index) }
+      capitals += 1
+    }
+    guard capitals == 0 || capitals * Vocabulary.casedShare >= trained.count else {
+      throw TinctureError(
+        .init("tokenizer.case", .invalidInput),
+        "nothing says whether this vocabulary is for lowercased text", place: .init(file: file),
+        expected:
+          "do_lower_case in tokenizer_config.json, or a vocabulary that is clearly cased or uncased",
+        found:
+          "\(capitals) of \(trained.count) tokens with capital letters, such as \"\(example)\"",
+        advice: "write {\"do_lower_case\": true} or false into tokenizer_config.json")
+    }
+    lowercases = capitals == 0
+    notes.append(
+      capitals == 0
+        ? "no tokenizer_config.json says whether text is lowercased; no token has a capital letter: lowercased"
+        : "no tokenizer_config.json says whether text is lowercased; \(capitals) of \(trained.count) tokens have "
+          + "capital letters: not lowercased (transformers' own default would lowercase)")
+  }
+}
