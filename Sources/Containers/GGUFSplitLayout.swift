@@ -54,7 +54,9 @@ public struct GGUFSplitLayout: Sendable {
     var parts: [GGUFLayout] = []
     for (index, group) in groups.enumerated() {
       var pairs = whole.metadata
-      if index > 0 { pairs = pairs.filter { $0.key == "general.alignment" && whole.alignment != 32 } }
+      if index > 0 {
+        pairs = pairs.filter { $0.key == "general.alignment" && whole.alignment != 32 }
+      }
       pairs.append((GGUFSplit.numberKey, .uint16(UInt16(index))))
       pairs.append((GGUFSplit.tensorCountKey, .int32(Int32(tensors.count))))
       pairs.append((GGUFSplit.countKey, .uint16(UInt16(groups.count))))

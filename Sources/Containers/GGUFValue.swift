@@ -2,8 +2,17 @@
 ///
 /// Source: ggml `docs/gguf.md`.
 public enum GGUFValue: Sendable, Hashable {
-  case uint8(UInt8), int8(Int8), uint16(UInt16), int16(Int16), uint32(UInt32), int32(Int32)
-  case float32(Float), bool(Bool), string(GGUFString), uint64(UInt64), int64(Int64)
+  case uint8(UInt8)
+  case int8(Int8)
+  case uint16(UInt16)
+  case int16(Int16)
+  case uint32(UInt32)
+  case int32(Int32)
+  case float32(Float)
+  case bool(Bool)
+  case string(GGUFString)
+  case uint64(UInt64)
+  case int64(Int64)
   case float64(Double)
   case array(GGUFArray)
 }
@@ -22,9 +31,18 @@ public struct GGUFString: Sendable, Hashable, ExpressibleByStringLiteral {
 
 /// A homogeneous array; the cases hold native arrays so that a vocabulary costs no enum per item.
 public enum GGUFArray: Sendable, Hashable {
-  case uint8([UInt8]), int8([Int8]), uint16([UInt16]), int16([Int16]), uint32([UInt32])
-  case int32([Int32]), float32([Float]), bool([Bool]), strings(ByteStrings), uint64([UInt64])
-  case int64([Int64]), float64([Double])
+  case uint8([UInt8])
+  case int8([Int8])
+  case uint16([UInt16])
+  case int16([Int16])
+  case uint32([UInt32])
+  case int32([Int32])
+  case float32([Float])
+  case bool([Bool])
+  case strings(ByteStrings)
+  case uint64([UInt64])
+  case int64([Int64])
+  case float64([Double])
   /// Arrays of arrays.
   case arrays([GGUFArray])
 }

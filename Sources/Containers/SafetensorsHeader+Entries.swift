@@ -105,7 +105,8 @@ extension SafetensorsHeader {
     let name = try node.string()
     if let known = types.first(where: { $0.name == name }) { return known.type }
     let error = node.error(
-      "dtype", unsupported.contains(name) ? "this element type is not read" : "unknown element type",
+      "dtype",
+      unsupported.contains(name) ? "this element type is not read" : "unknown element type",
       expected: types.map(\.name).joined(separator: ", "), found: String(name.prefix(40)),
       advice: "save the checkpoint in bfloat16 or float16")
     guard unsupported.contains(name) else { throw error }
