@@ -21,7 +21,7 @@ import TinctureTestSupport
       #expect(tensor.byteCount == UInt64(6 * type.byteCount))
     }
     let metadata = Dictionary(uniqueKeysWithValues: file.metadata.map { ($0.key, $0.value) })
-    #expect(metadata == ["format": "pt", "note": "h\u{e4}llo"])
+    #expect(metadata == ["note": "h\u{e4}llo"])
   }
 
   @Test func scalarsAndEmptyTensors() throws {
