@@ -1,5 +1,5 @@
 import TinctureCore
 
-Console.ignoreBrokenPipes()
+Console.ignoreWriteSignals()
 Interrupts.install()
 Console.end(Tool.run(Console.arguments()))

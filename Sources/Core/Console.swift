@@ -58,9 +58,10 @@ package enum Console {
     }
   }
 
-  /// Makes writing to a closed pipe an error in place of a deadly signal.
-  package static func ignoreBrokenPipes() {
+  /// Makes writing to a closed pipe, or past a limit on file sizes, an error in place of a deadly signal.
+  package static func ignoreWriteSignals() {
     signal(SIGPIPE, SIG_IGN)
+    signal(SIGXFSZ, SIG_IGN)
   }
 
   /// Ends the process at once.

@@ -72,7 +72,7 @@ public struct ExportJob: Sendable {
 
   /// The output files, none of which is an input under any name.
   private func checkedParts() throws(TinctureError) -> [(path: String, byteCount: UInt64)] {
-    var inputs = try checkpoint.inputs()
+    var inputs = try checkpoint.inputs(of: plan.model)
     for path in otherInputs {
       if let identity = Folder.identity(path) { inputs.append((path, identity)) }
     }

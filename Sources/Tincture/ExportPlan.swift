@@ -75,7 +75,6 @@ public struct ExportPlan: Sendable {
       layouts = [try GGUFLayout(metadata: metadata, tensors: requests)]
       split = nil
     }
-    let view = CanonicalView(model)
     var entries: [Entry] = []
     entries.reserveCapacity(choices.count)
     for (part, layout) in layouts.enumerated() {
@@ -88,7 +87,7 @@ public struct ExportPlan: Sendable {
           Entry(
             name: tensor.name, role: tensor.role, layer: tensor.layer, shape: tensor.shape,
             format: choice.format, reason: choice.reason, part: part, byteOffset: info.byteOffset,
-            byteCount: info.byteCount, isCopy: view.isRawCopy(tensor, choice.format),
+            byteCount: info.byteCount, isCopy: CanonicalView.isRawCopy(tensor, as: choice.format),
             tensor: tensor, importance: importance[index]))
       }
     }
@@ -118,7 +117,7 @@ public struct ExportPlan: Sendable {
 
   /// Bytes of large buffers a job with so many threads holds at one time.
   public func memoryByteCount(threads: Int) -> Int {
-    heldByteCount + Exporter.slabSizes(entries, CanonicalView(model)).total * threads
+    heldByteCount + Exporter.slabSizes(entries).total * threads
   }
 
   /// Header and importance rows, held while the job runs.

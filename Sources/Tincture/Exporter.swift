@@ -48,13 +48,13 @@ struct Exporter: Sendable {
   }
 
   /// The largest buffers any chunk of the plan needs.
-  static func slabSizes(_ entries: [ExportPlan.Entry], _ view: CanonicalView) -> Slab.Sizes {
+  static func slabSizes(_ entries: [ExportPlan.Entry]) -> Slab.Sizes {
     var sizes = Slab.Sizes()
     for entry in entries {
       let rows = rowsPerChunk(entry)
       sizes.cover(
         Slab.Sizes(
-          source: entry.isCopy ? 0 : view.scratchByteCount(entry.tensor, rowCount: rows),
+          source: entry.isCopy ? 0 : CanonicalView.scratchByteCount(entry.tensor, rowCount: rows),
           values: entry.isCopy ? 0 : rows * entry.shape.rowLength * MemoryLayout<Float>.size,
           encoded: rows * rowByteCount(entry) + paddingByteCount))
     }
@@ -71,7 +71,7 @@ struct Exporter: Sendable {
     try resources.memory.lease(held, for: "the header and the importance rows")
     defer { resources.memory.giveBack(held) }
     let pool = try SlabPool(
-      Exporter.slabSizes(plan.entries, view), threads: min(resources.threads, max(1, chunks.count)),
+      Exporter.slabSizes(plan.entries), threads: min(resources.threads, max(1, chunks.count)),
       budget: resources.memory)
     for (layout, output) in zip(plan.layouts, outputs.files) {
       try write(layout.header, to: output)
@@ -111,7 +111,7 @@ struct Exporter: Sendable {
     let count = chunk.rows.count * rowBytes
     let target = UnsafeMutableRawBufferPointer(rebasing: slab.encoded[0..<count])
     if entry.isCopy {
-      try view.rawRows(of: entry.tensor, chunk.rows, into: target)
+      try view.copyRows(of: entry.tensor, chunk.rows, into: target)
       if !plan.options.allowsNonFinite {
         try FiniteCheck.check(
           UnsafeRawBufferPointer(target), format: entry.format, rowLength: entry.shape.rowLength,
