@@ -201,4 +201,42 @@ struct RecipeOverrideTests {
   func finds(_ text: String, _ name: String, _ found: Bool) throws {
     #expect(try TensorPattern(text).isFound(in: name) == found, "\(text)")
   }
+
+  /// A source that is no GGUF.
+  struct Checkpoint: TensorSource {
+    let tensors: [TensorInfo]
+    let files: [InputFile] = []
+  }
+
+  @Test func aBoundModelOfACheckpointAndOfAGGUF() throws {
+    let shapes = [
+      ("token_embd.weight", Role.tokenEmbedding, Shape(4, 256)),
+      ("output_norm.weight", .norm, Shape(256)),
+    ]
+    let layout = try GGUFLayout(
+      metadata: [("general.architecture", .string("gemma3"))],
+      tensors: shapes.map { .init(name: $0.0, type: .element(.f16), shape: $0.2) })
+    var bytes = layout.header
+    bytes += [UInt8](repeating: 0, count: Int(layout.byteCount) - bytes.count)
+    let gguf = try GGUFFile(path: "x.gguf", files: [InputFile(memory: bytes, name: "x.gguf")])
+    for (source, norm) in [
+      (gguf as any TensorSource, BlockFormat.f16), (Checkpoint(tensors: gguf.tensors), .f32),
+    ] {
+      let model = BoundModel(
+        architecture: "gemma3", layerCount: 1, headCount: 1, keyValueHeadCount: 1,
+        tensors: zip(shapes, source.tensors).map { row, info in
+          CanonicalTensor(
+            name: row.0, shape: row.2, role: row.1, layer: nil,
+            expression: RowExpression(pieces: [
+              .source(
+                SourceTensor(info), firstRow: 0, rowCount: row.2.rowCount, order: .identity,
+                scale: 1, add: 0)
+            ]))
+        },
+        metadata: [], coverage: [], notes: [], source: source)
+      let choices = try RecipeAssignment.assign(
+        model: model, recipe: try Recipe.named("q4_k_m"), hasImportance: false)
+      #expect(choices.map(\.format) == [.q6_K, norm])
+    }
+  }
 }
