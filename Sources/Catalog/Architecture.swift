@@ -1,5 +1,6 @@
 import TinctureBlocks
 import TinctureCore
+import TinctureText
 
 /// A model family as `formats/architectures/NAME.json5` describes it: names, roles, hyperparameters, metadata
 /// and what llama.cpp computes. Pure data; `formats/README.md` explains every key.
@@ -51,8 +52,8 @@ package struct Architecture: Sendable {
   /// llama.cpp's name, the value of general.architecture.
   package var name: String
   package var match: Match
-  /// How the vocabulary is written: a raw value of ``VocabularyKind``.
-  package var tokenizer: String
+  /// How the vocabulary is written.
+  package var tokenizer: VocabularyKind
   package var fields: [ConfigField]
   package var rotary: RotaryRule?
   package var window: WindowRule?

@@ -1,4 +1,5 @@
 import TinctureCore
+import TinctureText
 
 /// Reads an architecture file. Strict: an unknown key, word or pattern is an error with file and byte.
 struct ArchitectureFile {
@@ -19,7 +20,7 @@ struct ArchitectureFile {
       fileName: file,
       name: try object.required("name").string(),
       match: try match(FormatObject(object.required("match"))),
-      tokenizer: try object.required("tokenizer").string(),
+      tokenizer: try FormatObject.word(object.required("tokenizer"), VocabularyKind.self),
       fields: try fields(object.required("config")),
       rotary: try object.optional("rotary").map(rotary),
       window: try object.optional("window").map(window),

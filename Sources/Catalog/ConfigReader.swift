@@ -148,6 +148,12 @@ package struct ConfigReader {
         "heads", "the heads cannot be shared out evenly",
         expected: "key-value heads that divide \(heads)", found: "\(keyValueHeads)")
     }
+    let width = try hyperparameters.require(.width)
+    if hyperparameters.integer(.headSize) == nil, width % heads != 0 {
+      throw (config.present("num_attention_heads") ?? config.root).error(
+        "heads", "the heads cannot share the width evenly", expected: "heads that divide \(width)",
+        found: "\(heads)")
+    }
     if architecture.rotary != nil, try hyperparameters.require(.headSize) % 2 != 0 {
       throw (config.present("head_dim") ?? config.root).error(
         "headSize", "rotary embeddings need an even head size", expected: "an even number",

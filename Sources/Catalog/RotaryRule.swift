@@ -63,6 +63,8 @@ package struct RotarySettings: Sendable, Equatable {
     if let parameters, isNested {
       for (key, value) in parameters.members
       where !key.equals("full_attention") && !key.equals("sliding_attention") {
+        // transformers 5 also writes these two beside them.
+        if value.kind == .null || (key.equals("rope_type") && value.equals("default")) { continue }
         throw Self.unsupported(value, "rotary parameters for another kind of layer")
       }
     }
