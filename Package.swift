@@ -45,7 +45,8 @@ let package = Package(
     .executableTarget(
       name: "TinctureCommandLine", dependencies: ["Tincture"], path: "Sources/CommandLine"),
     .target(
-      name: "TinctureTestSupport", dependencies: ["TinctureCore"], path: "Tests/Support"),
+      name: "TinctureTestSupport", dependencies: ["TinctureCore", "TinctureContainers"],
+      path: "Tests/Support"),
     tests("CoreTests", ["TinctureCore"]),
     tests("BlocksTests", ["TinctureBlocks", "CKernels"]),
     tests("TextTests", ["TinctureText"]),
@@ -60,7 +61,14 @@ let package = Package(
         "TinctureCore", "TinctureContainers", "TinctureCalibration", "CFuzz",
       ],
       path: "Tests/Fuzz"),
-    tests("EndToEndTests", ["Tincture"]),
+    // Fails every file operation of an export in turn; the end-to-end tests run it. Not a product.
+    .executableTarget(
+      name: "tincture-faults", dependencies: ["Tincture", "TinctureTestSupport"],
+      path: "Tests/Faults"),
+    // The README's example program.
+    .executableTarget(name: "tincture-example", dependencies: ["Tincture"], path: "Tests/Example"),
+    tests(
+      "EndToEndTests", ["Tincture", "TinctureCommandLine", "tincture-faults", "tincture-example"]),
   ],
   cLanguageStandard: .c2x
 )

@@ -45,22 +45,22 @@ public struct MetadataOverride: Sendable, Hashable {
     "str", "bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "str[]",
   ]
 
-  /// Keys that describe the tensors, the file or the tokenizer: only the checkpoint decides them.
+  /// Keys that describe the file, the tensors or the vocabulary: only the checkpoint decides them.
   private static let structural: Set<String> = [
     "general.architecture", "general.alignment", "general.file_type",
-    "general.quantization_version",
+    "general.quantization_version", "tokenizer.ggml.model", "tokenizer.ggml.tokens",
+    "tokenizer.ggml.scores", "tokenizer.ggml.token_type", "tokenizer.ggml.merges",
   ]
 
   /// - Throws: `metadata.structural` when the key is the model's own to decide.
   private func checkAllowed(architecture: String) throws(TinctureError) {
     let isHyperparameter = key.hasPrefix(architecture + ".")
-    let isTokenizer = key.hasPrefix("tokenizer.") && !key.hasPrefix("tokenizer.chat_template")
     let isFile = key.hasPrefix("split.") || key.hasPrefix("quantize.")
-    guard !Self.structural.contains(key), !isHyperparameter, !isTokenizer, !isFile else {
+    guard !Self.structural.contains(key), !isHyperparameter, !isFile else {
       throw TinctureError(
         .init("metadata.structural", .usage), "--metadata cannot set this key",
         place: .init(key: key),
-        expected: "general.* names and texts, tokenizer.chat_template, or a key of your own",
+        expected: "general.* names and texts, the tokenizer's settings, or a key of your own",
         advice: "correct the checkpoint's own files if its value is wrong")
     }
   }

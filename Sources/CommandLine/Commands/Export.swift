@@ -20,7 +20,7 @@ enum Export {
     .value(
       "metadata", "KEY=VALUE", repeated: true,
       """
-      Set a metadata key: general.* names and texts, tokenizer.chat_template, or a key of your own. KEY:TYPE=VALUE \
+      Set a metadata key: general.* names and texts, the tokenizer's settings, or a key of your own. KEY:TYPE=VALUE \
       gives the type: str bool u8 i8 u16 i16 u32 i32 u64 i64 f32 f64, or str[] for a list split at commas.
       """),
     .value(
