@@ -4,7 +4,7 @@ import TinctureCore
 ///
 /// A value that knows everything about itself: identity, block geometry, encoder and decoder. Code that needs
 /// "all formats" iterates ``all``; code that only has to walk past a tensor uses ``known``.
-public struct BlockFormat: Sendable, Hashable {
+public struct BlockFormat: Sendable, Hashable, CustomStringConvertible {
   /// ggml's type number, as stored in GGUF.
   public let id: UInt32
   /// ggml's name, upper case: `Q4_K`, `F16`.
@@ -35,6 +35,9 @@ public struct BlockFormat: Sendable, Hashable {
 
   public static func == (a: BlockFormat, b: BlockFormat) -> Bool { a.id == b.id }
   public func hash(into hasher: inout Hasher) { hasher.combine(id) }
+
+  /// ``name``.
+  public var description: String { name }
 
   /// The formats that can be encoded and decoded.
   public static let all: [BlockFormat] = [

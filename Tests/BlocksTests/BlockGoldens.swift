@@ -14,8 +14,9 @@ struct BlockGoldens: Decodable {
   let rowLength: Int
   let kinds: [Kind]
   let importance: [String]
-  /// Format, importance ("plain" or a name), kind of rows: ggml's squared error.
-  let ggmlErrors: [String: [String: [String: Double]]]
+  /// Format, importance ("plain" or a name), kind of rows: ggml's squared error; nil where ggml's
+  /// blocks decode to infinity or NaN.
+  let ggmlErrors: [String: [String: [String: Double?]]]
 
   static func load() throws -> BlockGoldens {
     try JSONDecoder().decode(

@@ -135,7 +135,7 @@ import TinctureBlocks
     let values = random.normal(Self.length)
     let even = [Float](repeating: 1, count: Self.length)
     let reference = try format.encoded(values, rowLength: Self.length, importance: even)
-    for constant: Float in [0, 1e-44, 1e-30, 8, 1e30] {
+    for constant: Float in [0, .leastNonzeroMagnitude, 1e-30, 8, 1e30] {
       let importance = [Float](repeating: constant, count: Self.length)
       let bytes = try format.encoded(values, rowLength: Self.length, importance: importance)
       let decoded = format.decoded(bytes, rowLength: Self.length)

@@ -11,7 +11,8 @@ Needs the xllamacpp wheel (ggml inside), numpy, and gguf for --model. Writes
     NAME.plain        ggml's blocks of all rows without importance, for the formats that ours equals byte by byte
     NAME.blocks       blocks of random bytes with finite scales, every quant and scale bit used
     NAME.decoded      what ggml decodes them to, little-endian floats
-    blocks.json       rows of each distribution; ggml's squared errors, plain and for each importance
+    blocks.json       rows of each distribution; ggml's squared errors, plain and for each importance; null
+                      where ggml's blocks decode to infinity or NaN
     MANIFEST.json     digests of these files, and how they were made
 """
 import argparse
@@ -124,7 +125,8 @@ def real_rows(path):
 
 def squared_error(rows, decoded, importance=None):
     square = (rows.astype(np.float64) - decoded.reshape(rows.shape).astype(np.float64)) ** 2
-    return float((square if importance is None else square * importance.astype(np.float64)).sum())
+    total = float((square if importance is None else square * importance.astype(np.float64)).sum())
+    return total if np.isfinite(total) else None
 
 
 def random_blocks(name):
@@ -180,7 +182,7 @@ def main():
                 decoded = decode(library, name, encode(library, name, part, w))
                 errors[name][label][kind] = squared_error(part, decoded, w)
     table = {"rowLength": LENGTH, "kinds": places, "importance": list(weights), "ggmlErrors": errors}
-    write("blocks.json", (json.dumps(table, indent=1) + "\n").encode())
+    write("blocks.json", (json.dumps(table, indent=1, allow_nan=False) + "\n").encode())
     versions = {p: importlib.metadata.version(p) for p in ("xllamacpp", "numpy")}
     manifest = []
     for name in sorted(written):
