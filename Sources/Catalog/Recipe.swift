@@ -3,8 +3,9 @@ import TinctureCore
 
 /// A named choice of formats: a default and rules by role, read from `formats/recipes/`.
 ///
-/// The first rule that decides wins; without one the default format is taken. A row length that the format cannot
-/// hold leads to its fallback. Norms, biases and other small tensors are never quantized (``Role/isAlwaysFloat``).
+/// The first rule that decides wins; without one the default format is taken. A row length that the format
+/// cannot hold leads to its fallback. Norms, biases and other small tensors are never quantized
+/// (``Role/isAlwaysFloat``).
 public struct Recipe: Sendable {
   /// What the user types: `q4_k_m`.
   public let name: String

@@ -14,8 +14,9 @@ public struct TypeChoice: Sendable, Hashable {
 /// Chooses a format for every tensor of a model, as llama-quantize does.
 ///
 /// Source: llama.cpp `src/llama-quant.cpp` (as in llama-cpp-python 0.3.36): `llama_tensor_get_type`,
-/// `tensor_allows_quantization`, `tensor_type_fallback`. Differences, all towards saying so: an override that does not
-/// fit a row or decides nothing is an error, and `--tensor-type` also works with float recipes.
+/// `tensor_allows_quantization`, `tensor_type_fallback`. Differences, all towards saying so: an override
+/// that does not fit a row or decides nothing is an error, and `--tensor-type` also works with float
+/// recipes.
 package enum RecipeAssignment {
   /// What is looked at of a tensor.
   package struct Tensor: Sendable {
@@ -23,8 +24,8 @@ package enum RecipeAssignment {
     package var role: Role
     package var layer: Int?
     package var shape: Shape
-    /// The type it has in a GGUF source, which tensors that are never quantized keep; nil when the source is a
-    /// checkpoint: then they become F32, as llama.cpp's converter makes them.
+    /// The type it has in a GGUF source, which tensors that are never quantized keep; nil when the source
+    /// is a checkpoint: then they become F32, as llama.cpp's converter makes them.
     package var stored: StoredType?
 
     package init(name: String, role: Role, layer: Int?, shape: Shape, stored: StoredType? = nil) {
@@ -90,8 +91,8 @@ package enum RecipeAssignment {
     }
   }
 
-  /// Whether recipe and overrides apply. A matrix of one row counts as a vector in ggml and is not quantized; the
-  /// float recipes see it as the converter does.
+  /// Whether recipe and overrides apply. A matrix of one row counts as a vector in ggml and is not
+  /// quantized; the float recipes see it as the converter does.
   private static func isQuantizable(_ tensor: Tensor, _ recipe: Recipe) -> Bool {
     guard !tensor.role.isAlwaysFloat, tensor.name.hasSuffix("weight") else { return false }
     if tensor.stored == nil, !recipe.isQuantizing { return tensor.shape.rank >= 2 }
@@ -128,8 +129,8 @@ package enum RecipeAssignment {
 }
 
 extension RecipeAssignment {
-  /// The float recipe that keeps every matrix exactly, for `--type auto`: `f16` or `bf16` when all are of that
-  /// type (8-bit floats fit into BF16), else `f32`.
+  /// The float recipe that keeps every matrix exactly, for `--type auto`: `f16` or `bf16` when all are of
+  /// that type (8-bit floats fit into BF16), else `f32`.
   ///
   /// - Parameter stored: types of the source's matrices.
   package static func automaticRecipe(

@@ -36,8 +36,9 @@ package enum RecipeCondition: String, Sendable, CaseIterable {
   case firstFour
   /// Four or more query heads share a key/value head.
   case groupsOfFour
-  /// A model that llama.cpp counts as 70B: Llama with 80 layers and shared key/value heads, or Qwen2 with 80 layers
-  /// (`src/models/llama.cpp`, `src/models/qwen2.cpp`). Its attn_v is small beside attn_q and gets more bits.
+  /// A model that llama.cpp counts as 70B: Llama with 80 layers and shared key/value heads, or Qwen2 with
+  /// 80 layers (`src/models/llama.cpp`, `src/models/qwen2.cpp`). Its attn_v is small beside attn_q and gets
+  /// more bits.
   case seventyBillion
   /// An importance matrix is given.
   case importance

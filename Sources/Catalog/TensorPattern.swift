@@ -2,9 +2,9 @@ import TinctureCore
 
 /// A regular expression looked for anywhere in a tensor's name, as llama-quantize's `--tensor-type` has it.
 ///
-/// The part of ECMAScript's syntax that answers yes or no: literals, `.`, classes, `\d \w \s` and their opposites,
-/// groups, `|`, `* + ? {m,n}`, `^ $ \b \B`. Letters match in either case. No back references and no look-ahead, hence
-/// a match costs O(name × pattern) whatever the pattern.
+/// The part of ECMAScript's syntax that answers yes or no: literals, `.`, classes, `\d \w \s` and their
+/// opposites, groups, `|`, `* + ? {m,n}`, `^ $ \b \B`. Letters match in either case. No back references and
+/// no look-ahead, hence a match costs O(name × pattern) whatever the pattern.
 package struct TensorPattern: Sendable {
   /// Longest pattern in bytes.
   static let longest = 1000

@@ -3,7 +3,8 @@ import TinctureCore
 
 /// The user's own choices of formats, which come before the recipe's.
 public struct TypeOverrides: Sendable {
-  /// Formats by patterns of tensor names (`--tensor-type PATTERN=TYPE`): the first pattern found in a name decides.
+  /// Formats by patterns of tensor names (`--tensor-type PATTERN=TYPE`): the first pattern found in a name
+  /// decides.
   public var tensorTypes: [(pattern: String, format: BlockFormat)]
   /// Format of the output head, or of the token embedding where that serves as one (`--output-type`).
   public var output: BlockFormat?

@@ -51,7 +51,8 @@ struct RecipeOverrideTests {
     let choices = try Self.assign("q4_k_m")
     let expected = [
       "token_embd.weight":
-        "token embedding which is also the output head: Q6_K; row length 640 is no multiple of 256: Q8_0 in place of Q6_K",
+        "token embedding which is also the output head: Q6_K; "
+        + "row length 640 is no multiple of 256: Q8_0 in place of Q6_K",
       "output_norm.weight": "norm, never quantized: F32",
       "blk.0.ffn_down.weight": "ffn_down in the first eighth of layers: Q6_K",
       "blk.4.ffn_down.weight": "ffn_down in every third layer between: Q6_K",

@@ -96,7 +96,8 @@ extension Selections.Model {
 @Suite("Recipes choose as llama-quantize does")
 struct RecipeSelectionTests {
   static let names = """
-    f32 f16 bf16 q8_0 q6_k q5_k_m q5_k_s q5_0 q5_1 q4_k_m q4_k_s q4_0 q4_1 iq4_nl iq4_xs q3_k_l q3_k_m q3_k_s q2_k
+    f32 f16 bf16 q8_0 q6_k q5_k_m q5_k_s q5_0 q5_1 q4_k_m q4_k_s q4_0 q4_1 iq4_nl iq4_xs \
+    q3_k_l q3_k_m q3_k_s q2_k
     """.split(separator: " ").map(String.init)
 
   static func compare(

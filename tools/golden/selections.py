@@ -67,10 +67,14 @@ OVERRIDES = [
 # Patterns whose matches llama-quantize shows on PATTERN_MODEL, every match becoming F16.
 PATTERN_MODEL = "minilm-l6"
 PATTERNS = [
-    "attn_q", "ATTN_q", "^token", "embd", "weight$", "^blk", r"\.1\.", ".1.", r"blk\.[0-2]\.", r"blk\.[^0-2]\.", "[k-v]\\.weight",
-    "attn_(q|k)\\.", "(attn|ffn)_(output|down)", "(?:q|k|v).w", "f+n", "f{2}n_up", "f{3}", "fx?fn_", "(blk)?x?.3", "_+v",
-    "t{1,2}n_", "t{2,}n_", r"\d", r"\d\.\w+_up", r"\w{12}\.", r"\battn", r"_\boutput", r"3\b", "a.*t$", "a.*?t$", "()", "x|up",
-    "^(token|blk.0.*k).*", "[.]5[.]", "[_-]down", "[a\\]_]v", "up|", "o[u-w]+t", r"\s", "[^a-z._\\d]", "(.*)(k)(.*)(k)", "e(i(g(h)))t",
+    "attn_q", "ATTN_q", "^token", "embd", "weight$", "^blk", r"\.1\.", ".1.", r"blk\.[0-2]\.", r"blk\.[^0-2]\.",
+    "[k-v]\\.weight",
+    "attn_(q|k)\\.", "(attn|ffn)_(output|down)", "(?:q|k|v).w", "f+n", "f{2}n_up", "f{3}", "fx?fn_",
+    "(blk)?x?.3", "_+v",
+    "t{1,2}n_", "t{2,}n_", r"\d", r"\d\.\w+_up", r"\w{12}\.", r"\battn", r"_\boutput", r"3\b", "a.*t$", "a.*?t$", "()",
+    "x|up",
+    "^(token|blk.0.*k).*", "[.]5[.]", "[_-]down", "[a\\]_]v", "up|", "o[u-w]+t", r"\s", "[^a-z._\\d]", "(.*)(k)(.*)(k)",
+    "e(i(g(h)))t",
 ]
 
 LETTERS = {
