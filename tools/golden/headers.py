@@ -13,11 +13,12 @@ import re
 import sys
 from pathlib import Path
 
-import torch
-import transformers
-
+# This folder comes after the installed packages: a script here may be named like one of them.
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "models")]
+sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != HERE] + [str(HERE), str(HERE.parent / "models")]
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
 from tiny import middle_names, old_layer_norm, old_names  # noqa: E402
 
 GEMMA = {"attention_bias": False, "attention_dropout": 0.0, "bos_token_id": 2, "eos_token_id": 1, "head_dim": 256,

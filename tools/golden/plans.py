@@ -105,8 +105,8 @@ def main():
     parser.add_argument("--pre", action="append", default=[], metavar="NAME=PRE",
                         help="the pre-tokenizer's name to assume for a checkpoint, over the list in this file")
     a = parser.parse_args()
-    sys.path.insert(0, str(a.peer))
-    sys.path.insert(1, str(a.peer / "gguf-py"))
+    here = Path(__file__).resolve().parent  # a script here may be named like an installed package
+    sys.path[:] = [str(a.peer), str(a.peer / "gguf-py")] + [p for p in sys.path if Path(p or ".").resolve() != here]
     import convert_hf_to_gguf  # noqa: F401  loaded once, before the forks
     from gguf import GGUFReader
     pre = PRE | dict(item.split("=", 1) for item in a.pre)

@@ -14,12 +14,13 @@ import sys
 import zlib
 from pathlib import Path
 
-import numpy as np
-import torch
-import transformers
-
+# This folder comes after the installed packages: a script here may be named like one of them.
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "models")]
+sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != HERE] + [str(HERE), str(HERE.parent / "models")]
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+import transformers  # noqa: E402
 import tiny_tokenizers as tok  # noqa: E402
 from common import to_bf16, write_json, write_safetensors  # noqa: E402
 

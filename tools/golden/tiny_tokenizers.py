@@ -13,7 +13,7 @@ import sentencepiece
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors,
                         trainers)
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "models"))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "models"))
 from common import (SPACE, gemma_tokenizer_files, gemma_tokenizer_json,  # noqa: E402
                     merges_of, write_json)
 
