@@ -35,6 +35,9 @@ enum { kq_length = 256, kq_vectors = 32 };
 typedef struct kq_tile {
   kq_v x[kq_vectors];
   kq_v w[kq_vectors];
+  // Set where some elements have no weight: smallest and largest element of each sub-block counting those too.
+  int partial;
+  kq_v low[2], high[2];
 } kq_tile;
 
 // What a search returns: decoded x = d * scale * q - dmin * min (affine) or d * scale * q (symmetric).
@@ -150,6 +153,7 @@ KQ_INLINE float kq_fill(kq_tile *t, const float *x, const float *importance, int
   kq_v m = kq_all(0.0f);
   for (int i = 0; i < kq_vectors; i++) m = kq_max(m, kq_abs(t->x[i]));
   float largest = kq_largest(m);
+  t->partial = 0;
   if (largest > 0x1p40f) {
     for (int i = 0; i < kq_vectors; i++) t->x[i] = kq_clamp(t->x[i], -0x1p40f, 0x1p40f);
     largest = 0x1p40f;
@@ -165,11 +169,18 @@ KQ_INLINE float kq_fill(kq_tile *t, const float *x, const float *importance, int
       kq_v unit = kq_all(1.0f / most), none = kq_all(0x1p-30f);
       m = kq_all(0.0f);
       for (int g = 0; g < kq_vectors / n; g++) {
-        kq_v *v = t->x + g * n, *w = t->w + g * n, stand = kq_all(__FLT_MAX__);
+        kq_v *v = t->x + g * n, *w = t->w + g * n, stand = kq_all(__FLT_MAX__), low = v[0], high = v[0];
+        kq_v least = kq_all(1.0f);
         for (int i = 0; i < n; i++) {
+          low = kq_min(low, v[i]);
+          high = kq_max(high, v[i]);
           w[i] = w[i] * unit;
+          least = kq_min(least, w[i]);
           stand = w[i] > none ? kq_min(stand, v[i]) : stand;
         }
+        t->low[g] = low;
+        t->high[g] = high;
+        t->partial |= kq_smallest(least) <= none[0];
         stand = stand < __FLT_MAX__ ? stand : kq_all(0.0f);
         for (int i = 0; i < n; i++) {
           v[i] = w[i] > none ? v[i] : stand;

@@ -49,16 +49,14 @@ KQ_INLINE void kq_affine_solve(const kq_base *a, kq_v sq, kq_v sqq, kq_v syq, kq
   fit->sqq = better ? sqq : fit->sqq;
 }
 
-// Tries q = round((y - shift) * inverse) for two pairs (shift, inverse).
+// Tries q = round(y * inverse - shift) for two pairs (inverse, shift).
 KQ_INLINE void kq_affine_try2(
-    const kq_v *y, const kq_v *w, int n, int weighted, float top, const kq_base *a, kq_v shift0, kq_v inverse0,
-    kq_v shift1, kq_v inverse1, int shifted, kq_fit *fit) {
+    const kq_v *y, const kq_v *w, int n, int weighted, float top, const kq_base *a, kq_v inverse0, kq_v shift0,
+    kq_v inverse1, kq_v shift1, kq_fit *fit) {
   kq_v z = kq_all(0.0f), sq0 = z, sqq0 = z, syq0 = z, sq1 = z, sqq1 = z, syq1 = z;
-  kq_v limit = kq_all(top);
   for (int i = 0; i < n; i++) {
-    kq_v u0 = shifted ? kq_max((y[i] - shift0) * inverse0, z) : y[i] * inverse0;
-    kq_v u1 = shifted ? kq_max((y[i] - shift1) * inverse1, z) : y[i] * inverse1;
-    kq_v q0 = kq_round(kq_min(u0, limit)), q1 = kq_round(kq_min(u1, limit));
+    kq_v q0 = kq_round(kq_clamp(y[i] * inverse0 - shift0, 0.0f, top));
+    kq_v q1 = kq_round(kq_clamp(y[i] * inverse1 - shift1, 0.0f, top));
     kq_v p0 = weighted ? w[i] * q0 : q0, p1 = weighted ? w[i] * q1 : q1;
     sq0 = sq0 + p0;
     sqq0 = sqq0 + p0 * q0;
@@ -110,7 +108,7 @@ typedef struct kq_fits {
 // Divisors near `steps` for the largest scale: eight up to `steps`, then eight around it.
 KQ_INLINE kq_v kq_divisors(float steps, int part) {
   const kq_v k = {0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f};
-  float width = steps < 32.0f ? 0.25f : 0.5f;
+  float width = 0.5f;
   return part == 0 ? steps - width * k : steps + 0.75f - 0.21875f * k;
 }
 
@@ -160,8 +158,8 @@ typedef struct kq_affine_plan {
   int n;                 // elements of a sub-block
   float top;             // largest code
   float steps;           // largest integer scale and min
-  const float *inverse;  // inverse scales to try, in codes per range
-  int tries;             // how many, even
+  const float (*tries)[2];  // inverse scales to try in codes per range, each with the codes cut off below
+  int count;             // how many, even
   int refits;            // further fits from the best one
   int reach;             // integer scales tried either side
 } kq_affine_plan;
@@ -200,6 +198,11 @@ KQ_INLINE void kq_affine(
   float sign = 1.0f, bottom = kq_smallest(lowest), ceiling = kq_largest(highest);
   if (bottom > 0.0f) {
     for (int i = 0; i < kq_vectors; i++) t.x[i] = -t.x[i];
+    for (int g = 0; g < groups; g++) {
+      kq_v low = -t.high[g];
+      t.high[g] = -t.low[g];
+      t.low[g] = low;
+    }
     sign = -1.0f;
     float swap = bottom;
     bottom = -ceiling;
@@ -224,14 +227,20 @@ KQ_INLINE void kq_affine(
     kq_v unit = kq_inverse(a->range), z = kq_all(0.0f);
     // A constant sub-block is all offset.
     fit[g] = (kq_fit){z, z, a->range > 0.0f ? kq_all(__FLT_MAX__) : z, z, z};
-    for (int k = 0; k < plan.tries; k += 2) {
+    for (int k = 0; k < plan.count; k += 2) {
+      const float *p = plan.tries[k];
       kq_affine_try2(
-          y, w, n, weighted, top, a, z, plan.inverse[k] * unit, z, plan.inverse[k + 1] * unit, 0, &fit[g]);
+          y, w, n, weighted, top, a, p[0] * unit, kq_all(p[1]), p[2] * unit, kq_all(p[3]), &fit[g]);
+    }
+    if (weighted && t.partial) {
+      // The grid of a tensor that was quantized before shows in its whole range.
+      kq_v low = kq_min(t.low[g], z), whole = kq_inverse(kq_max(t.high[g], z) - low);
+      kq_v i0 = top * whole, i1 = (top - 1.0f) * whole, shift = low - a->low;
+      kq_affine_try2(y, w, n, weighted, top, a, i0, shift * i0, i1, shift * i1, &fit[g]);
     }
     for (int k = 0; k < plan.refits; k++) {
-      kq_v inverse = kq_inverse(fit[g].s);
-      kq_affine_try2(
-          y, w, n, weighted, top, a, fit[g].b, inverse, fit[g].b, inverse * (1.0f - 0.02f), 1, &fit[g]);
+      kq_v i0 = kq_inverse(fit[g].s), i1 = i0 * 0.98f, b = fit[g].b;
+      kq_affine_try2(y, w, n, weighted, top, a, i0, b * i0, i1, b * i1, &fit[g]);
     }
     kq_store(fits.s + 8 * g, fit[g].s);
     kq_store(fits.m + 8 * g, -(a->low + fit[g].b));

@@ -33,6 +33,24 @@ KQ_INLINE void kq_symmetric_take(kq_v sxq, kq_v sqq, kq_v *gain, kq_v *scale, kq
   *weight = better ? sqq : *weight;
 }
 
+// Tries q = round(x * inverse) for two inverse scales.
+KQ_INLINE void kq_symmetric_try2(
+    const kq_v *x, const kq_v *w, int n, int weighted, float half, kq_v i0, kq_v i1, kq_v *gain, kq_v *scale,
+    kq_v *weight) {
+  kq_v z = kq_all(0.0f), sxq0 = z, sqq0 = z, sxq1 = z, sqq1 = z;
+  for (int i = 0; i < n; i++) {
+    kq_v q0 = kq_round(kq_clamp(x[i] * i0, -half, half - 1.0f));
+    kq_v q1 = kq_round(kq_clamp(x[i] * i1, -half, half - 1.0f));
+    kq_v p0 = weighted ? w[i] * q0 : q0, p1 = weighted ? w[i] * q1 : q1;
+    sxq0 = sxq0 + p0 * x[i];
+    sqq0 = sqq0 + p0 * q0;
+    sxq1 = sxq1 + p1 * x[i];
+    sqq1 = sqq1 + p1 * q1;
+  }
+  kq_symmetric_take(sxq0, sqq0, gain, scale, weight);
+  kq_symmetric_take(sxq1, sqq1, gain, scale, weight);
+}
+
 // d among 16 candidates near largest / -steps, by the error that rounding to multiples of d adds.
 KQ_INLINE float kq_choose_signed_step(
     const float *value, const float *cost, int count, float largest, float steps) {
@@ -77,19 +95,13 @@ KQ_INLINE void kq_symmetric(
     kq_v unit = kq_inverse(-low > high ? low : high);  // signed: the largest magnitude
     kq_v gain = z, s = z, weight = z;
     for (int k = 0; k < plan.tries; k += 2) {
-      kq_v i0 = -plan.inverse[k] * unit, i1 = -plan.inverse[k + 1] * unit;
-      kq_v sxq0 = z, sqq0 = z, sxq1 = z, sqq1 = z;
-      for (int i = 0; i < n; i++) {
-        kq_v q0 = kq_round(kq_clamp(v[i] * i0, -half, half - 1.0f));
-        kq_v q1 = kq_round(kq_clamp(v[i] * i1, -half, half - 1.0f));
-        kq_v p0 = weighted ? w[i] * q0 : q0, p1 = weighted ? w[i] * q1 : q1;
-        sxq0 = sxq0 + p0 * v[i];
-        sqq0 = sqq0 + p0 * q0;
-        sxq1 = sxq1 + p1 * v[i];
-        sqq1 = sqq1 + p1 * q1;
-      }
-      kq_symmetric_take(sxq0, sqq0, &gain, &s, &weight);
-      kq_symmetric_take(sxq1, sqq1, &gain, &s, &weight);
+      kq_symmetric_try2(
+          v, w, n, weighted, half, -plan.inverse[k] * unit, -plan.inverse[k + 1] * unit, &gain, &s, &weight);
+    }
+    if (weighted && t.partial) {
+      // The grid of a tensor that was quantized before shows in its whole range.
+      unit = kq_inverse(-t.low[g] > t.high[g] ? t.low[g] : t.high[g]);
+      kq_symmetric_try2(v, w, n, weighted, half, -half * unit, (1.0f - half) * unit, &gain, &s, &weight);
     }
     fit[g] = s;
     kq_store(scale + 8 * g, s);

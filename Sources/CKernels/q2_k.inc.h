@@ -7,10 +7,13 @@
 // same order as ggml's.
 #include "kquant.inc.h"
 
-static const float q2_k_inverse[] = {3.0f, 2.0f, 2.25f, 2.5f, 2.75f, 3.2f, 3.4f, 3.6f, 3.9f, 4.2f};
+static const float q2_k_tries[][2] = {
+    {3.0f, 0.0f}, {4.0f, 0.4f}, {4.4f, 1.2f}, {3.8f, 0.0f}, {2.8f, -0.6f}, {4.0f, 0.8f}, {3.0f, -0.2f},
+    {4.0f, 0.6f}, {5.2f, 0.4f}, {3.0f, 0.2f}, {3.8f, 0.2f}, {4.6f, 1.6f},
+};
 
 KQ_INLINE void enc_q2_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
-  const kq_affine_plan plan = {16, 3.0f, 15.0f, q2_k_inverse, 10, 3, 1};
+  const kq_affine_plan plan = {16, 3.0f, 15.0f, q2_k_tries, 12, 1, 1};
   kq_result r;
   uint8_t q[kq_length];
   kq_affine(x, importance, plan, weighted, &r);

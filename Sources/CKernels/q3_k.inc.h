@@ -8,7 +8,9 @@
 // order as ggml's.
 #include "kquant.inc.h"
 
-static const float q3_k_inverse[] = {4.0f, 3.0f, 3.3f, 3.65f, 4.2f, 4.5f, 4.8f, 5.2f, -2.7f, -3.0f, -3.3f, -3.7f};
+static const float q3_k_inverse[] = {
+    4.0f, 4.7f, 2.8f, 7.4f, -5.1f, 4.3f, 3.7f, 5.2f, -4.1f, 2.4f, 3.2f, 6.1f,
+};
 
 KQ_INLINE void enc_q3_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
   const kq_symmetric_plan plan = {16, 4.0f, 32.0f, q3_k_inverse, 12, 1};

@@ -6,10 +6,14 @@
 // same order as ggml's.
 #include "kquant.inc.h"
 
-static const float q4_k_inverse[] = {15.0f, 14.0f, 14.25f, 14.5f, 14.75f, 15.25f, 15.5f, 15.75f, 16.0f, 16.25f};
+static const float q4_k_tries[][2] = {
+    {15.0f, 0.0f}, {15.25f, -0.2f}, {15.25f, 0.4f}, {15.25f, 0.0f}, {14.25f, 0.2f}, {15.25f, 0.6f},
+    {15.5f, 0.4f}, {16.25f, 0.2f}, {13.0f, 0.0f}, {16.0f, 0.4f}, {14.25f, 0.0f}, {16.5f, 1.2f},
+    {14.75f, 0.0f}, {14.5f, -0.4f},
+};
 
 KQ_INLINE void enc_q4_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
-  const kq_affine_plan plan = {32, 15.0f, 63.0f, q4_k_inverse, 10, 1, 1};
+  const kq_affine_plan plan = {32, 15.0f, 63.0f, q4_k_tries, 14, 1, 1};
   kq_result r;
   uint8_t q[kq_length];
   kq_affine(x, importance, plan, weighted, &r);

@@ -6,10 +6,14 @@
 // same order as ggml's.
 #include "kquant.inc.h"
 
-static const float q5_k_inverse[] = {31.0f, 30.0f, 30.25f, 30.5f, 30.75f, 31.25f, 31.5f, 31.75f, 32.0f, 32.25f};
+static const float q5_k_tries[][2] = {
+    {31.0f, 0.0f}, {31.0f, 0.2f}, {31.25f, -0.2f}, {30.0f, 0.0f}, {29.0f, 0.0f}, {31.25f, 0.0f},
+    {28.0f, 0.2f}, {30.0f, -0.2f}, {31.5f, 0.6f}, {31.5f, 0.4f}, {28.25f, 0.0f}, {29.0f, -0.2f},
+    {29.0f, 0.2f}, {30.25f, -0.4f}, {32.0f, 0.2f}, {30.0f, 0.2f},
+};
 
 KQ_INLINE void enc_q5_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
-  const kq_affine_plan plan = {32, 31.0f, 63.0f, q5_k_inverse, 10, 1, 1};
+  const kq_affine_plan plan = {32, 31.0f, 63.0f, q5_k_tries, 16, 1, 1};
   kq_result r;
   uint8_t q[kq_length];
   kq_affine(x, importance, plan, weighted, &r);

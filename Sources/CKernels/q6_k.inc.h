@@ -7,10 +7,12 @@
 // order as ggml's.
 #include "kquant.inc.h"
 
-static const float q6_k_inverse[] = {32.0f, 29.5f, 30.0f, 30.5f, 31.0f, 31.5f, 32.4f, 32.8f};
+static const float q6_k_inverse[] = {
+    32.0f, 30.8f, 28.0f, 30.0f, 28.9f, 26.0f, 27.0f, 32.4f, 31.7f, 33.2f, 31.2f, 29.3f,
+};
 
 KQ_INLINE void enc_q6_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
-  const kq_symmetric_plan plan = {16, 32.0f, 128.0f, q6_k_inverse, 8, 2};
+  const kq_symmetric_plan plan = {16, 32.0f, 128.0f, q6_k_inverse, 12, 2};
   kq_result r;
   uint8_t q[kq_length];
   kq_symmetric(x, importance, plan, weighted, &r);
