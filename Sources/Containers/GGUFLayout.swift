@@ -18,6 +18,9 @@ public struct GGUFLayout: Sendable {
       self.type = type
       self.shape = shape
     }
+
+    /// A scalar is a row of one element: ggml has no tensor without dimensions.
+    var shapeAsWritten: Shape { shape.rank == 0 ? Shape(1) : shape }
   }
 
   /// Metadata as written, in order.
@@ -80,7 +83,8 @@ public struct GGUFLayout: Sendable {
     let header = GGUFWriter.header(metadata: metadata, alignment: alignment, tensors: list)
     self.tensors = zip(list, sizes).map { entry, size in
       TensorInfo(
-        name: entry.tensor.name, type: entry.tensor.type, shape: entry.tensor.shape, fileIndex: 0,
+        name: entry.tensor.name, type: entry.tensor.type, shape: entry.tensor.shapeAsWritten,
+        fileIndex: 0,
         byteOffset: UInt64(header.count) + entry.offset, byteCount: size)
     }
     self.metadata = metadata

@@ -24,8 +24,7 @@ struct GGUFWriter {
     }
     for (tensor, id, offset) in tensors {
       writer.append(Array(tensor.name.utf8))
-      // A scalar is a row of one element: ggml has no tensor without dimensions.
-      let dimensions = tensor.shape.rank == 0 ? [1] : tensor.shape.ggmlOrder
+      let dimensions = tensor.shapeAsWritten.ggmlOrder
       writer.append(UInt32(dimensions.count))
       for dimension in dimensions { writer.append(Int64(dimension)) }
       writer.append(id)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -100,6 +101,7 @@ static void last_words(int number) {
 void tz_install(const char *path, unsigned seconds) {
   strncpy(kept_path, path, sizeof kept_path - 1);
   patience = seconds;
+  setvbuf(stdout, NULL, _IOLBF, 0);
   static uint8_t stack[65536];  // a parser that recurses too deep has no stack left for the handler
   stack_t alternative = {.ss_sp = stack, .ss_size = sizeof stack};
   sigaltstack(&alternative, NULL);

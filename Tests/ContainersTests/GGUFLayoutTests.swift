@@ -96,6 +96,15 @@ import TinctureTestSupport
     #expect(error?.code.name == code)
   }
 
+  @Test func scalarIsARowOfOne() throws {
+    let layout = try GGUFLayout(
+      metadata: [], tensors: [.init(name: "a", type: GGUFLayoutTests.f32, shape: Shape())])
+    #expect(layout.tensors[0].shape == Shape(1))
+    let bytes = layout.header + [UInt8](repeating: 0, count: 32)
+    let file = try GGUFFile(path: "m", files: [InputFile(memory: bytes, name: "m")])
+    #expect(file.tensors == layout.tensors)
+  }
+
   @Test func tensorTwice() {
     let tensor = GGUFLayout.Request(name: "a", type: GGUFLayoutTests.f32, shape: Shape(1))
     let error = #expect(throws: TinctureError.self) {
