@@ -15,7 +15,7 @@ struct Options {
 
 /// Runs one parser over damaged inputs and watches time and memory.
 struct Fuzzer {
-  /// The most one input may take, in nanoseconds.
+  /// The most processor time one input may take, in nanoseconds.
   private static let patience: UInt64 = 1_000_000_000
   /// Memory allowed beside the multiple of the input's size: errors, tables that start with some room.
   private static let slack: Int64 = 8_192

@@ -14,10 +14,10 @@ void tz_start_counting(void);
 int64_t tz_peak_bytes(void);
 int64_t tz_largest_request(void);
 
-// Monotonic time in nanoseconds.
+// Processor time of this thread in nanoseconds: the load of the machine does not count.
 uint64_t tz_now(void);
 
-// From now on a fatal signal, or `seconds` without tz_watch, writes the watched input to `path` and ends the process
+// From now on a fatal signal, or `seconds` of processor time without tz_watch, writes the watched input to `path` and ends the process
 // with status 1.
 void tz_install(const char *path, unsigned seconds);
 // The input under test; must stay valid until the next call. Restarts the clock when `rearm` is not 0.
