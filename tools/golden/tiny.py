@@ -235,10 +235,12 @@ def gemma3_multimodal(folder, rename):
 
 
 def embedding_gemma(folder):
-    """Gemma3TextModel without a name prefix, with the dense heads and pooling of sentence-transformers."""
+    """Gemma3TextModel without a name prefix, with the dense heads and pooling of sentence-transformers.
+
+    Six layers, so that one is global: llama.cpp aborts on an encoder whose layers all slide."""
     causal(folder, "Gemma3TextModel", gemma3_config(
-        3, query_pre_attn_scalar=16, rope_scaling=None, _sliding_window_pattern=6,
-        layer_types=["sliding_attention"] * 3, use_bidirectional_attention=True, use_cache=True),
+        6, query_pre_attn_scalar=16, rope_scaling=None, _sliding_window_pattern=6,
+        layer_types=["sliding_attention"] * 5 + ["full_attention"], use_bidirectional_attention=True, use_cache=True),
         tok.gemma(folder, 480), dtype="F32")
     modules = ["models.Transformer", "models.Pooling", "models.Dense", "models.Dense", "models.Normalize"]
     paths = ["", "1_Pooling", "2_Dense", "3_Dense", "4_Normalize"]
