@@ -139,6 +139,28 @@ TK_INLINE f32x8 tile_peak(const tk_tile *tile) {
   return v_select(hi >= -lo, hi, lo);
 }
 
+// The weighted mean of each lane.
+TK_INLINE f32x8 tile_mean(const tk_tile *tile) {
+  f32x8 sum = v_splat(0), total = v_splat(0);
+  for (int i = 0; i < 32; ++i) {
+    sum += tile->w[i] * tile->x[i];
+    total += tile->w[i];
+  }
+  return sum / total;
+}
+
+// Whether some block's values are all within a quarter of its peak. All of them may then share one or two levels,
+// and what is left of the error depends on which levels: every one is worth a try.
+TK_INLINE int tile_is_narrow(const tk_tile *tile, f32x8 peak) {
+  f32x8 hi = tile->x[0], lo = tile->x[0];
+  for (int i = 1; i < 32; ++i) {
+    hi = v_max(hi, tile->x[i]);
+    lo = v_min(lo, tile->x[i]);
+  }
+  i32x8 narrow = (hi - lo < v_abs(peak) * v_splat(0.25f)) & (peak != v_splat(0));
+  return __builtin_reduce_or(narrow) != 0;
+}
+
 // 1 / a, 0 where a is 0 or so small that the quotient would be infinite.
 TK_INLINE f32x8 v_inverse(f32x8 a) {
   i32x8 tiny = v_abs(a) < v_splat(0x1p-125f);
@@ -209,7 +231,9 @@ static tk_scales search_symmetric(
     float end = side == 0 ? lowest : highest;
     for (int t = -tries; t <= tries; ++t) {
       float target = end + spread * (float)t / (float)tries;
-      f32x8 fitted, gain = fit_symmetric(tile, v_splat(target) * inverse_peak, lowest, highest, &fitted);
+      f32x8 fitted, gain;
+      fit_symmetric(tile, v_splat(target) * inverse_peak, lowest, highest, &fitted);
+      gain = fit_symmetric(tile, v_inverse(fitted), lowest, highest, &fitted);
       i32x8 better = gain > best;
       best = v_select(better, gain, best);
       d = v_select(better, fitted, d);
@@ -232,6 +256,18 @@ static tk_scales search_symmetric(
     i32x8 better = error < least;
     least = v_select(better, error, least);
     chosen = v_select(better, scale, chosen);
+  }
+  if (tile_is_narrow(tile, peak)) {
+    f32x8 mean = tile_mean(tile);
+    for (float level = lowest; level <= highest; level += highest > 16 ? 8 : 1) {
+      if (level == 0) continue;
+      f32x8 scale = v_round_f16(mean * v_splat(1 / level));
+      scale = v_select(v_abs(scale) > v_splat(65504), chosen, scale);
+      f32x8 error = error_symmetric(tile, scale, lowest, highest);
+      i32x8 better = error < least;
+      least = v_select(better, error, least);
+      chosen = v_select(better, scale, chosen);
+    }
   }
   // A peak no scale can reach stays an infinite scale, for the caller to see.
   i32x8 overflow = v_abs(plain_low) > v_splat(65504);
@@ -304,8 +340,9 @@ static tk_scales search_affine(tk_tile *tile, float highest, int tries, float sp
       f32x8 slack = range - range * v_splat(highest / target);
       f32x8 start = lo + slack * v_splat(0.5f * (float)anchor);
       f32x8 fitted_d, fitted_m;
-      f32x8 gain =
-          fit_affine(tile, inverse, start, mean, total, highest, &fitted_d, &fitted_m);
+      fit_affine(tile, inverse, start, mean, total, highest, &fitted_d, &fitted_m);
+      f32x8 gain = fit_affine(
+          tile, v_inverse(fitted_d), fitted_m, mean, total, highest, &fitted_d, &fitted_m);
       i32x8 better = gain > best;
       best = v_select(better, gain, best);
       d = v_select(better, fitted_d, d);

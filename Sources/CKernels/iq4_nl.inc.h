@@ -104,16 +104,17 @@ TK_INLINE void iq4_indices(const tk_tile *tile, f32x8 d, int32_t indices[32][8])
   }
 }
 
-// For blocks whose values are (nearly) of one magnitude the error left is that of rounding the scale: tries the
-// scales that put the peak on each of the levels.
-static void iq4_nl_equal(const tk_tile *tile, f32x8 *least, f32x8 *chosen) {
-  f32x8 peak = tile_peak(tile), energy = v_splat(0);
+// For blocks with values of nearly one size: tries the scales that put their mean on each of the levels.
+static void iq4_nl_narrow(const tk_tile *tile, f32x8 *least, f32x8 *chosen) {
+  f32x8 energy = v_splat(0), peak = tile_peak(tile), mean = tile_mean(tile);
   for (int i = 0; i < 32; ++i) energy += tile->w[i] * (tile->x[i] * tile->x[i]);
-  if (v_hmax(energy * v_splat(1e-5f) - *least) <= 0) return;
+  int exact = v_hmax(energy * v_splat(1e-5f) - *least) > 0;
+  if (!exact && !tile_is_narrow(tile, peak)) return;
+  if (exact) mean = peak;
   static const float levels[] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                  1,    13,   25,  38,  53,  69,  89,  113};
   for (int l = 0; l < 16; ++l) {
-    f32x8 d = v_round_f16(peak * v_splat(1 / levels[l]));
+    f32x8 d = v_round_f16(mean * v_splat(1 / levels[l]));
     d = v_select(v_abs(d) > v_splat(65504), *chosen, d);
     f32x8 error = iq4_error(tile, d);
     i32x8 better = error < *least;
@@ -139,7 +140,7 @@ static void enc_iq4_nl(const float *x, const float *importance, uint8_t *out, in
       least = v_select(better, error, least);
       chosen = v_select(better, d, chosen);
     }
-    iq4_nl_equal(&tile, &least, &chosen);
+    iq4_nl_narrow(&tile, &least, &chosen);
     // A peak no scale can reach stays an infinite scale, for the caller to see.
     f32x8 plain = v_round_f16(tile_peak(&tile) * v_splat(-1.0f / 127));
     chosen = v_select(v_abs(plain) > v_splat(65504), plain, chosen);

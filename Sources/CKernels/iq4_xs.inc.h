@@ -20,6 +20,11 @@ TK_INLINE f32x8 iq4_xs_clamp(f32x8 scale) {
   return v_min(v_max(scale, v_splat(-32)), v_splat(31));
 }
 
+// scales / d to the nearest integer, within -64...64.
+TK_INLINE f32x8 iq4_xs_multiple(f32x8 scales, float d) {
+  return v_round(v_min(v_max(scales * v_splat(1 / d), v_splat(-64)), v_splat(64)));
+}
+
 // The value nearest to `d` that can be stored and is not zero: with d = 0 everything would vanish.
 TK_INLINE float iq4_xs_storable(float d) {
   float rounded = tk_f16_to_f32(tk_f32_to_f16(d));
@@ -27,28 +32,38 @@ TK_INLINE float iq4_xs_storable(float d) {
   return d < 0 ? -0x1p-24f : 0x1p-24f;
 }
 
-// The d whose integer multiples come closest to the lanes' scales, by weight.
-static float iq4_xs_start(f32x8 scales, f32x8 weight) {
+// The two d whose integer multiples come closest to the lanes' scales, by weight, and that differ by 1% or more.
+static void iq4_xs_starts(f32x8 scales, f32x8 weight, float best[2]) {
   float hi = v_hmax(scales), lo = v_hmin(scales);
   float peak = hi >= -lo ? hi : lo;
-  float best_error = __builtin_inff(), best = peak / -32;
+  float errors[48], tried[48];
   for (int step = 0; step < 48; ++step) {
     float target = step < 24 ? -32.0f + 0.5f * (float)step : 31.0f - 0.5f * (float)(step - 24);
     float d = iq4_xs_storable(peak / target);
-    f32x8 multiple = iq4_xs_clamp(v_round(v_min(v_max(scales * v_splat(1 / d), v_splat(-64)), v_splat(64))));
-    f32x8 off = scales - v_splat(d) * multiple;
-    float error = v_hsum(weight * (off * off));
-    if (error < best_error) {
-      best_error = error;
-      best = d;
+    f32x8 off = scales - v_splat(d) * iq4_xs_clamp(iq4_xs_multiple(scales, d));
+    tried[step] = d;
+    errors[step] = v_hsum(weight * (off * off));
+  }
+  int first = 0, second = 0;
+  for (int step = 1; step < 48; ++step) {
+    if (errors[step] < errors[first]) first = step;
+  }
+  float least = __builtin_inff();
+  for (int step = 0; step < 48; ++step) {
+    float ratio = tried[step] / tried[first];
+    if (ratio > 0.99f && ratio < 1.01f) continue;
+    if (errors[step] < least) {
+      least = errors[step];
+      second = step;
     }
   }
-  return iq4_xs_storable(best);
+  best[0] = tried[first];
+  best[1] = tried[second];
 }
 
 // The best integer scales within one of scales / d, exactly.
 static iq4_xs_choice iq4_xs_scales(const tk_tile *tile, f32x8 scales, float d) {
-  f32x8 center = v_round(v_min(v_max(scales * v_splat(1 / d), v_splat(-64)), v_splat(64)));
+  f32x8 center = iq4_xs_multiple(scales, d);
   center = v_min(v_max(center, v_splat(-31)), v_splat(30));
   f32x8 chosen = center, least = v_splat(__builtin_inff());
   for (int step = -1; step <= 1; ++step) {
@@ -62,6 +77,24 @@ static iq4_xs_choice iq4_xs_scales(const tk_tile *tile, f32x8 scales, float d) {
   return choice;
 }
 
+// Integer scales for `d`, and up to two rounds of a least-squares d for those and integer scales for that.
+static iq4_xs_choice iq4_xs_refine(const tk_tile *tile, f32x8 scales, float d) {
+  iq4_xs_choice best = iq4_xs_scales(tile, scales, d);
+  for (int round = 0; round < 2; ++round) {
+    f32x8 lane_d = v_splat(best.d) * best.scale;
+    f32x8 xq, qq;
+    iq4_sums(tile, v_inverse(lane_d), &xq, &qq);
+    float num = v_hsum(xq * best.scale), den = v_hsum(qq * (best.scale * best.scale));
+    if (!(den > 0)) break;
+    float refit = iq4_xs_storable(num / den);
+    if (refit == best.d) break;
+    iq4_xs_choice next = iq4_xs_scales(tile, v_splat(refit) * best.scale, refit);
+    if (!(next.error < best.error)) break;
+    best = next;
+  }
+  return best;
+}
+
 static void enc_iq4_xs_block(const float *x, const float *importance, uint8_t *out) {
   tk_tile tile;
   tile_load(&tile, x, importance, 8);
@@ -73,19 +106,11 @@ static void enc_iq4_xs_block(const float *x, const float *importance, uint8_t *o
     memset(out, 0, iq4_xs_bytes);
     return;
   }
-  iq4_xs_choice best = iq4_xs_scales(&tile, scales, iq4_xs_start(scales, weight));
-  for (int round = 0; round < 2; ++round) {
-    f32x8 lane_d = v_splat(best.d) * best.scale;
-    f32x8 xq, qq;
-    iq4_sums(&tile, v_inverse(lane_d), &xq, &qq);
-    float num = v_hsum(xq * best.scale), den = v_hsum(qq * (best.scale * best.scale));
-    if (!(den > 0)) break;
-    float d = iq4_xs_storable(num / den);
-    if (d == best.d) break;
-    iq4_xs_choice next = iq4_xs_scales(&tile, v_splat(d) * best.scale, d);
-    if (!(next.error < best.error)) break;
-    best = next;
-  }
+  float starts[2];
+  iq4_xs_starts(scales, weight, starts);
+  iq4_xs_choice best = iq4_xs_refine(&tile, scales, starts[0]);
+  iq4_xs_choice other = iq4_xs_refine(&tile, scales, starts[1]);
+  if (other.error < best.error) best = other;
   int32_t indices[32][8];
   iq4_indices(&tile, v_splat(best.d) * best.scale, indices);
   uint32_t upper = 0;
