@@ -2,9 +2,9 @@ import TinctureContainers
 import TinctureCore
 
 extension StatisticsFile {
-  /// Reads the older form, all little-endian: int32 entries; each an int32 name length, the name, int32 calls, int32
-  /// values, that many floats (mean of x² times calls); then, in files since early 2024, int32 chunks, int32
-  /// length and the name of the text.
+  /// Reads the older form, all little-endian: int32 entries; each an int32 name length, the name, int32
+  /// calls, int32 values, that many floats (mean of x² times calls); then, in files since early 2024, int32
+  /// chunks, int32 length and the name of the text.
   static func readLegacy(_ file: InputFile) throws(TinctureError) -> StatisticsContent {
     let cursor = FileCursor(file, code: "imatrix")
     let declared = try cursor.integer(Int32.self, "the number of entries")

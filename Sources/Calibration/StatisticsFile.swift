@@ -1,11 +1,11 @@
 import TinctureContainers
 import TinctureCore
 
-/// Importance of a model's input columns, as llama-imatrix has written it: per tensor the mean of x² of each column
-/// of its input.
+/// Importance of a model's input columns, as llama-imatrix has written it: per tensor the mean of x² of each
+/// column of its input.
 ///
-/// Reads its GGUF files (`NAME.in_sum2`, `NAME.counts`) and the older `.dat` files, and gives the numbers that
-/// llama-quantize gives to its encoders. Source: llama.cpp `common/imatrix-loader.cpp`,
+/// Reads its GGUF files (`NAME.in_sum2`, `NAME.counts`) and the older `.dat` files, and gives the numbers
+/// that llama-quantize gives to its encoders. Source: llama.cpp `common/imatrix-loader.cpp`,
 /// `tools/quantize/quantize.cpp` (`load_imatrix`).
 public struct StatisticsFile: Sendable {
   /// The forms such a file comes in.
@@ -66,7 +66,8 @@ public struct StatisticsFile: Sendable {
   ///   - rowLength: columns of the tensor.
   ///   - matrixCount: matrices stacked in it, 1 unless it holds experts; the result then has a row for each.
   /// - Returns: `rowLength * matrixCount` values, finite and not negative; nil when the file has none.
-  /// - Throws: `imatrix.rowLength` when the file has them for another row length: it was made of another model.
+  /// - Throws: `imatrix.rowLength` when the file has them for another row length: it was made of another
+  /// model.
   public func importance(for name: String, rowLength: Int, matrixCount: Int = 1)
     throws(TinctureError) -> [Float]?
   {

@@ -3,7 +3,8 @@ import TinctureCore
 
 /// A GGUF model, version 2 or 3: one file, or a set of parts `NAME-00001-of-0000N.gguf`.
 ///
-/// Opening reads and checks the headers of all parts; tensor data is read by rows on demand (``TensorSource``).
+/// Opening reads and checks the headers of all parts; tensor data is read by rows on demand
+/// (``TensorSource``).
 public struct GGUFFile: TensorSource {
   /// The path it was opened by.
   public let path: String
@@ -17,6 +18,9 @@ public struct GGUFFile: TensorSource {
   public let tensors: [TensorInfo]
   /// The parts, one as a rule.
   public let files: [InputFile]
+  /// Bytes behind the last tensor of each part, taken together, that belong to nothing; llama.cpp ignores
+  /// them too.
+  public let unclaimedByteCount: UInt64
   private let indices: [String: Int]
 
   /// Opens `path`; of a split set any part may be named.
@@ -79,6 +83,7 @@ public struct GGUFFile: TensorSource {
     self.path = path
     self.files = files
     self.tensors = tensors
+    unclaimedByteCount = headers.reduce(0) { $0 + $1.unclaimedByteCount }
     version = headers[0].version
     alignment = headers[0].alignment
     let metadata = headers[0].metadata.filter { !GGUFSplit.keys.contains($0.key) }

@@ -1,7 +1,8 @@
 import TinctureBlocks
 import TinctureCore
 
-/// Limits of the GGUF reader. Sources: ggml `docs/gguf.md` (keys), llama.cpp `ggml/include/ggml.h` (names, dimensions).
+/// Limits of the GGUF reader. Sources: ggml `docs/gguf.md` (keys), llama.cpp `ggml/include/ggml.h` (names,
+/// dimensions).
 package enum GGUFLimit {
   /// Longest key in bytes.
   package static let keyByteCount = 65_535
@@ -31,6 +32,8 @@ package struct GGUFHeader: Sendable {
   package let tensors: [TensorInfo]
   /// Where the tensor data starts.
   package let dataOffset: UInt64
+  /// Bytes after the last tensor and its padding (after the header when there is no tensor).
+  package let unclaimedByteCount: UInt64
 
   /// Smallest key-value pair: a key of one byte and a value of one byte.
   private static let leastPairByteCount: UInt64 = 8 + 1 + 4 + 1
@@ -53,6 +56,8 @@ package struct GGUFHeader: Sendable {
       dataOffset = (cursor.offset + mask) & ~mask
       tensors = try GGUFHeader.place(
         entries, dataOffset: dataOffset, alignment: UInt64(alignment), file: file)
+      let end = tensors.last.map { ($0.byteOffset + $0.byteCount + mask) & ~mask } ?? cursor.offset
+      unclaimedByteCount = file.byteCount - min(end, file.byteCount)
     } catch {
       guard error.code.name == "gguf.truncated" || error.code.name == "gguf.string.length",
         file.byteCount > GGUFLimit.headerByteCount

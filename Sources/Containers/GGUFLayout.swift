@@ -3,8 +3,8 @@ import TinctureCore
 
 /// Where every byte of a GGUF file will stand, known before a weight is read. Pure data.
 ///
-/// Tensors follow one another in the order given, each padded to the alignment, the last one too, as llama.cpp's
-/// own writers do.
+/// Tensors follow one another in the order given, each padded to the alignment, the last one too, as
+/// llama.cpp's own writers do.
 public struct GGUFLayout: Sendable {
   /// A tensor to be laid out.
   public struct Request: Sendable, Hashable {
@@ -38,7 +38,8 @@ public struct GGUFLayout: Sendable {
   ///
   /// - Parameters:
   ///   - metadata: written as given. `general.alignment` (an uint32), where present, decides the alignment.
-  ///   - alignment: when not nil, the alignment, appended to the metadata as `general.alignment` unless it is 32
+  ///   - alignment: when not nil, the alignment, appended to the metadata as `general.alignment` unless it is
+  /// 32
   ///     or there already.
   /// - Throws: `gguf.write.*` for what llama.cpp would refuse: empty, long or double keys and names, nested
   ///   arrays, keys of a split set, types without a GGUF number, more than 4 dimensions, empty tensors.

@@ -4,8 +4,8 @@ import TinctureCore
 ///
 /// A part takes tensors in order while their sizes, each padded to 32 bytes, stay within the limit; a tensor
 /// larger than the limit stands alone in a part of its own. The first part holds all metadata, each part
-/// `split.no` (uint16), `split.tensors.count` (int32) and `split.count` (uint16), in this order. Parts after the
-/// first also repeat a `general.alignment` that is not 32, since each part is read on its own.
+/// `split.no` (uint16), `split.tensors.count` (int32) and `split.count` (uint16), in this order. Parts after
+/// the first also repeat a `general.alignment` that is not 32, since each part is read on its own.
 /// Source: llama.cpp `tools/gguf-split/gguf-split.cpp`.
 public struct GGUFSplitLayout: Sendable {
   /// One layout a part, in order.

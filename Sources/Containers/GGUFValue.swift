@@ -1,4 +1,5 @@
-/// A typed metadata value of GGUF. Arrays are homogeneous; strings are bytes (GGUF promises UTF-8 and files break it).
+/// A typed metadata value of GGUF. Arrays are homogeneous; strings are bytes (GGUF promises UTF-8 and files
+/// break it).
 ///
 /// Source: ggml `docs/gguf.md`.
 public enum GGUFValue: Sendable, Hashable {

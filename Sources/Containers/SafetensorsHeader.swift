@@ -2,8 +2,8 @@ import TinctureCore
 
 /// The header of a safetensors file: parsed and checked, nothing of the tensor data read.
 ///
-/// The order of the checks is fixed, and nothing is allocated for a number before that number is checked: file
-/// size, header length (against the file, then against the format's limit), first byte, UTF-8 and JSON,
+/// The order of the checks is fixed, and nothing is allocated for a number before that number is checked:
+/// file size, header length (against the file, then against the format's limit), first byte, UTF-8 and JSON,
 /// `__metadata__`, each entry in file order (members, type, shape, offsets, size), then the offsets of all
 /// together (overlap, hole, end of the file). Source: the format's description in huggingface/safetensors
 /// `README.md`.

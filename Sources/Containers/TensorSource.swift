@@ -1,6 +1,7 @@
 import TinctureCore
 
-/// Anything that holds named tensors whose rows can be read: safetensors (one file or shards), GGUF (one file or splits).
+/// Anything that holds named tensors whose rows can be read: safetensors (one file or shards), GGUF (one file
+/// or splits).
 ///
 /// Safe from several threads. Opening reads headers only.
 public protocol TensorSource: Sendable {

@@ -106,6 +106,17 @@ import TinctureTestSupport
     #expect(try GGUFFile(path: "m", files: [file]).tensors.isEmpty)
   }
 
+  /// The last tensor's padding may be missing or whole; what comes after it is counted.
+  @Test(arguments: [(32, 0), (40, 0), (64, 0), (65, 1), (100, 36)])
+  func bytesAfterTheLastTensor(_ data: Int, _ unclaimed: UInt64) throws {
+    let file = FileBytes.gguf(tensors: [FileBytes.tensor("a", [8])], data: 0)
+    var bytes = file.bytes
+    bytes += [UInt8](repeating: 0, count: data)
+    let wide = FileBytes(bytes: bytes).patched(UInt64(data > 32 ? 10 : 8), at: 37)
+    let read = try GGUFFile(path: "m", files: [wide.file()])
+    #expect(read.unclaimedByteCount == unclaimed)
+  }
+
   @Test func blockFormatsOfEveryKnownType() throws {
     for format in BlockFormat.known {
       let row = format.elementsPerBlock

@@ -9,13 +9,13 @@ struct FuzzTarget: Sendable {
   let seeds: [[UInt8]]
   /// Words of the format, spliced in at random.
   var words: [String] = []
-  /// Makes lengths agree again after damage, so that it reaches further than the first check: the damaged bytes, and
-  /// the input they were made from.
+  /// Makes lengths agree again after damage, so that it reaches further than the first check: the damaged
+  /// bytes, and the input they were made from.
   var repair: (@Sendable (inout [UInt8], [UInt8]) -> Void)?
   /// The most memory live at one time, in multiples of the input's size.
   var memoryFactor = 16
-  /// Parses; returns a small number that tells kinds of success apart. An error other than ``TinctureError`` cannot
-  /// be thrown; a trap is a finding.
+  /// Parses; returns a small number that tells kinds of success apart. An error other than ``TinctureError``
+  /// cannot be thrown; a trap is a finding.
   let run: @Sendable ([UInt8]) throws(TinctureError) -> Int
 }
 

@@ -31,7 +31,8 @@ struct Fuzzer {
   private var slowest: UInt64 = 0
   private var accepted = 0
   private var highestPeak: Int64 = 0
-  /// Highest memory per byte of input, of inputs of 4 KiB or more: smaller ones show only what every run needs.
+  /// Highest memory per byte of input, of inputs of 4 KiB or more: smaller ones show only what every run
+  /// needs.
   private var highestRatio = 0.0
   private var kept = 0
 

@@ -2,10 +2,10 @@ import Glibc
 
 // tincture-fuzz PARSER|all [--executions N] [--seed S] [--corpus DIR] [--keep]
 //
-// Damages good files at random and parses them. Fails (status 1) on a trap, on an input that takes longer than a
-// second, and on one whose parsing needs more memory than a small multiple of its size. The same seed runs the same
-// inputs. DIR/PARSER/* are run as they are, then serve as seeds too; --keep writes there an input for each new
-// outcome.
+// Damages good files at random and parses them. Fails (status 1) on a trap, on an input that takes longer
+// than a second, and on one whose parsing needs more memory than a small multiple of its size. The same seed
+// runs the same inputs. DIR/PARSER/* are run as they are, then serve as seeds too; --keep writes there an
+// input for each new outcome.
 
 func usage(_ problem: String) -> Never {
   print("tincture-fuzz: \(problem)")
