@@ -66,7 +66,9 @@ public struct Checkpoint: Sendable {
 
   /// Every file an output must never be written over: the containers, and whatever else stands in a
   /// checkpoint's folder except GGUF files.
-  func inputs(of model: BoundModel) throws(TinctureError) -> [(path: String, identity: FileIdentity)] {
+  func inputs(of model: BoundModel) throws(TinctureError) -> [(
+    path: String, identity: FileIdentity
+  )] {
     var inputs = (source.files + model.source.files).map { ($0.path, $0.identity) }
     if case .safetensors(let checkpoint) = container {
       for name in try Folder.names(checkpoint.folder)

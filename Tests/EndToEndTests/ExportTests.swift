@@ -1,0 +1,198 @@
+import Foundation
+import Testing
+import Tincture
+import TinctureCore
+import TinctureTestSupport
+
+/// What stands in the files that `convert` and `quantize` write.
+@Suite struct ExportTests {
+  /// Every tensor as llama.cpp's converter wrote it (golden/plans, made by tools/golden/plans.py).
+  @Test(arguments: TinyModels.names) func sameBytesAsTheConverter(name: String) throws {
+    let golden = try JSON.parse(
+      Array(try Repository.contents("golden/plans/\(name).json")), file: name)
+    // One plan records that the converter refuses the checkpoint, which is converted here all the same.
+    let expected = golden["tensors"]
+    if expected == nil { #expect(golden["error"] != nil) }
+    let types = try expected?.array().map { (node) throws in try node.member("type").string() }
+    let folder = try TemporaryFolder()
+    let output = folder.path("out.gguf")
+    let type = (types ?? []).contains("F16") ? "f16" : "bf16"
+    let result = try Tool.run(["convert", TinyModels.path(name), "-o", output, "--type", type])
+    #expect(result.status == 0, "\(result.errors)")
+    let file = try GGUFFile.open(output)
+    let written = try tensorBytes(output)
+    guard let expected else {
+      #expect(!written.isEmpty)
+      return
+    }
+    for tensor in expected.elements {
+      let tensorName = try tensor.member("name").string()
+      let bytes = try #require(written[tensorName], "\(tensorName) is missing")
+      let info = try #require(file.tensors.first { $0.name == tensorName })
+      #expect(info.type.description == (try tensor.member("type").string()), "\(tensorName)")
+      // A query scale that llama.cpp would ignore is folded into these weights: they differ on purpose.
+      let isFolded =
+        name.hasSuffix("-scale")
+        && (tensorName.contains("attn_q.") || tensorName.contains("attn_q_norm."))
+      let same = Digest.sha256(bytes) == (try tensor.member("sha256").string())
+      #expect(same != isFolded, "\(tensorName)")
+    }
+    #expect(written.count == expected.count)
+  }
+
+  @Test func splitHoldsTheSameTensors() throws {
+    let source = try fixture().source
+    let folder = try TemporaryFolder()
+    let whole = folder.path("whole.gguf")
+    let words = ["quantize", source, "--recipe", "q8_0"]
+    #expect(try Tool.run(words + ["-o", whole]).status == 0)
+    let split = try Tool.run(
+      words + ["-o", folder.path("part.gguf"), "--split-size", "1M", "--json"])
+    #expect(split.status == 0, "\(split.output)")
+    let outputs = try object(split).member("outputs").array().map { (node) throws in
+      try node.member("path").string()
+    }
+    #expect(outputs.count >= 3)
+    #expect(
+      try names(folder.path)
+        == (outputs.map { ($0 as NSString).lastPathComponent } + ["whole.gguf"]))
+    #expect(outputs[0].hasSuffix("part-00001-of-0000\(outputs.count).gguf"))
+    #expect(try tensorBytes(outputs[0]) == (try tensorBytes(whole)))
+    // A split set is a source too.
+    let again = folder.path("again.gguf")
+    let joined = try Tool.run(["quantize", outputs[1], "-o", again, "--recipe", "q8_0"])
+    #expect(joined.status == 0, "\(joined.errors)")
+    #expect(try bytes(again) == (try bytes(whole)))
+  }
+
+  @Test func copiesAreCopies() throws {
+    let source = try fixture().source
+    let folder = try TemporaryFolder()
+    let output = folder.path("out.gguf")
+    let result = try Tool.run(["convert", source, "-o", output, "--json"])
+    #expect(result.status == 0)
+    let plan = try object(result).member("plan")
+    #expect(try plan.member("recipe").string() == "bf16")
+    for tensor in try plan.member("tensors").array() { #expect(try tensor.member("isCopy").bool()) }
+    #expect(try tensorBytes(output) == (try tensorBytes(source)))
+  }
+
+  @Test func metadataIsSet() throws {
+    let source = try fixture().source
+    let folder = try TemporaryFolder()
+    let output = folder.path("out.gguf")
+    let result = try Tool.run([
+      "quantize", source, "-o", output, "--recipe", "q4_0", "--metadata", "general.name=Ny: a=b",
+      "--metadata", "general.tags:str[]=medical,small", "--metadata", "mine.answer:u8=42",
+      "--metadata=tokenizer.chat_template={{ messages }}",
+    ])
+    #expect(result.status == 0, "\(result.errors)")
+    let file = try GGUFFile.open(output)
+    #expect(file.value("general.name") == .string("Ny: a=b"))
+    let tags = ByteStrings([Array("medical".utf8), Array("small".utf8)])
+    #expect(file.value("general.tags") == .array(.strings(tags)))
+    #expect(file.value("mine.answer") == .uint8(42))
+    #expect(file.value("tokenizer.chat_template") == .string("{{ messages }}"))
+    #expect(file.value("general.file_type") == .uint32(2))
+    #expect(file.value("general.quantization_version") == .uint32(2))
+  }
+
+  @Test(arguments: [
+    ("general.architecture=bert", "metadata.structural"),
+    ("llama.block_count:u32=7", "metadata.structural"),
+    ("split.count:u16=2", "metadata.structural"),
+    ("general.alignment:u32=64", "metadata.structural"), ("noequals", "metadata.syntax"),
+    ("a:u8=300", "metadata.value"), ("a:f32=nan", "metadata.value"), ("a:many=1", "metadata.type"),
+    ("Big Key=1", "metadata.key"), ("=1", "metadata.key"),
+  ])
+  func metadataRefused(words: String, code: String) throws {
+    let source = try fixture().source
+    let folder = try TemporaryFolder()
+    let result = try Tool.run([
+      "quantize", source, "-o", folder.path("out.gguf"), "--recipe", "q8_0", "--json",
+      "--metadata=" + words,
+    ])
+    #expect(result.status == 2, "\(result.output)")
+    #expect(try object(result).member("error").member("code").string() == code)
+    #expect(try names(folder.path) == [])
+  }
+
+  /// NaN in a later chunk of a tensor: the place is exact, with any number of threads, encoded or copied.
+  @Test(arguments: ["q8_0", "bf16", "f16", "q4_k_m"], [1, 7])
+  func nonFiniteIsNamed(recipe: String, threads: Int) throws {
+    let folder = try TemporaryFolder()
+    var model = SyntheticModel()
+    model.poison = ("token_embd.weight", 777, 13)
+    let source = folder.path("source.gguf")
+    try model.write(to: source)
+    let words = [
+      "quantize", source, "-o", folder.path("out.gguf"), "--recipe", recipe, "--threads",
+      "\(threads)", "--json",
+    ]
+    let result = try Tool.run(words)
+    #expect(result.status == 3, "\(result.output)")
+    let error = try object(result).member("error")
+    #expect(try error.member("code").string() == "weights.nonFinite")
+    #expect(try error.member("place").member("tensor").string() == "token_embd.weight")
+    #expect(try error.member("message").string().contains("row 777, column 13"))
+    #expect(try names(folder.path) == ["source.gguf"])
+    let allowed = try Tool.run(words + ["--allow-nonfinite"])
+    let isFloat = recipe == "bf16" || recipe == "f16"
+    #expect(allowed.status == (isFloat ? 0 : 3), "\(allowed.output)")
+    guard isFloat else { return }
+    let stored = try #require(try tensorBytes(folder.path("out.gguf"))["token_embd.weight"])
+    let index = (777 * model.width + 13) * 2
+    let bits = UInt16(stored[index]) | UInt16(stored[index + 1]) << 8
+    let mask: UInt16 = recipe == "bf16" ? 0x7F80 : 0x7C00
+    #expect(bits & mask == mask && bits & (mask >> 1 & ~mask | 0x7F) != 0, "NaN stays NaN")
+  }
+
+  @Test func smallMemory() throws {
+    let source = try fixture().source
+    let folder = try TemporaryFolder()
+    let words = ["quantize", source, "-o", folder.path("out.gguf"), "--recipe", "q8_0", "--json"]
+    let refused = try Tool.run(words + ["--memory", "100K"])
+    #expect(refused.status == 6, "\(refused.output)")
+    #expect(try object(refused).member("error").member("code").string() == "memory.budget")
+    #expect(try names(folder.path) == [])
+    let limit = 2 << 20
+    let small = try Tool.run(words + ["--memory", "2M", "--threads", "7"])
+    #expect(small.status == 0, "\(small.output)")
+    #expect(try object(small).member("bufferByteCount").int() <= limit)
+  }
+
+  @Test func inspectionCountsEverything() throws {
+    let source = try fixture().source
+    let result = try Tool.run(["inspect", source, "--json", "--tensors", "--plan", "q4_k_m"])
+    #expect(result.status == 0, "\(result.output)")
+    let report = try object(result)
+    let elements = SyntheticModel().tensors.reduce(0) { $0 + $1.shape.elementCount }
+    #expect(try report.member("elementCount").int() == elements)
+    #expect(
+      try report.member("tensors").array().count { _ in true } == SyntheticModel().tensors.count)
+    #expect(try report.member("plan").member("tensors").count == SyntheticModel().tensors.count)
+    let text = try Tool.run(["inspect", source, "--plan", "q4_k_m"])
+    #expect(
+      text.output.contains("blk.0.ffn_down.weight") && text.output.contains("bits per weight"))
+  }
+
+  @Test func exampleRuns() throws {
+    let folder = try TemporaryFolder()
+    let output = folder.path("out.gguf")
+    let result = try Tool.run(
+      [try fixture().source, output], program: Tool.folder + "/tincture-example")
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(result.output.contains("llama: 12 tensors"), "\(result.output)")
+    #expect(try GGUFFile.open(output).tensors.count == 12)
+  }
+
+  /// The README shows the example program as it is.
+  @Test func readmeShowsTheExample() throws {
+    let program = String(
+      decoding: try Repository.contents("Tests/Example/main.swift"), as: UTF8.self)
+    let readme = String(decoding: try Repository.contents("README.md"), as: UTF8.self)
+    let body = program.split(separator: "\n", omittingEmptySubsequences: false).dropFirst(2)
+      .joined(separator: "\n")
+    #expect(readme.contains(body))
+  }
+}
