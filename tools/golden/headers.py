@@ -79,9 +79,12 @@ MODELS = {
     "gemma-3-1b-it": ("Gemma3ForCausalLM", GEMMA3 | {
         "hidden_size": 1152, "intermediate_size": 6912, "max_position_embeddings": 32768, "num_attention_heads": 4,
         "num_hidden_layers": 26, "num_key_value_heads": 1}, same, "BF16", {}),
-    "gemma-3-4b-it": ("Gemma3ForConditionalGeneration", MULTIMODAL | {"text_config": TEXT_4B}, old_names, "BF16", {}),
-    "medgemma-4b-it": ("Gemma3ForConditionalGeneration", MULTIMODAL | {"text_config": TEXT_4B},
-                       middle_names, "BF16", {}),
+    "gemma-3-4b-it": ("Gemma3ForConditionalGeneration", MULTIMODAL | {"text_config": TEXT_4B}, old_names,
+                      "BF16", {}),
+    "medgemma-4b-it": ("Gemma3ForConditionalGeneration", MULTIMODAL | {"text_config": TEXT_4B}, old_names,
+                       "BF16", {}),
+    "medgemma-4b-it-finetuned": ("Gemma3ForConditionalGeneration", MULTIMODAL | {"text_config": TEXT_4B},
+                                 middle_names, "BF16", {}),
     "medgemma-4b-it-transformers5": ("Gemma3ForConditionalGeneration", MULTIMODAL | {"text_config": TEXT_4B},
                                      "saved", "BF16", {}),
     "medgemma-27b-it": ("Gemma3ForConditionalGeneration", MULTIMODAL | {"text_config": TEXT_27B},
@@ -99,7 +102,7 @@ MODELS = {
         "gradient_checkpointing": False, "pad_token_id": 0, "position_embedding_type": "absolute",
         "transformers_version": "4.8.2", "use_cache": True}, same, "F32",
         {"embeddings.position_ids": ("I64", [1, 512])}),
-    # Both were published without `architectures`, with the names of BERT's first ports.
+    # Old ports: no `architectures` in config.json, `bert.` names and LayerNorm gamma/beta.
     "biobert-base-cased-v1.1": (None, BERT, old_layer_norm, "F32", {}),
     "Bio_ClinicalBERT": (None, BERT, old_layer_norm, "F32", {}),
     "llama-3.1-8b": ("LlamaForCausalLM", {

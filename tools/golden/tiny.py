@@ -195,7 +195,7 @@ def old_names(name):
 
 
 def middle_names(name):
-    """The names fine-tunes saved in between (transformers 4.52 to 4.57) have."""
+    """The names modules have in memory since transformers 4.52, which fine-tuning tools saved as they are."""
     return name.replace("model.vision_tower.", "model.vision_tower.vision_model.")
 
 
