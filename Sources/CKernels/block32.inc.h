@@ -296,11 +296,17 @@ TK_INLINE f32x8 error_affine(const tk_tile *tile, f32x8 d, f32x8 m, float highes
   return error;
 }
 
-// Quants for scale 1/inverse and offset m, then the least-squares scale and offset for them. `mean` and `total` are
-// the weighted mean of x and the sum of weights. Returns what the scale takes off sum(w * (x - mean)^2).
+typedef struct tk_sums {
+  f32x8 mean;   // weighted mean of x
+  f32x8 total;  // sum of weights
+} tk_sums;
+
+// Quants for scale 1/inverse and offset m, then the least-squares scale and offset for them. Returns what the scale
+// takes off sum(w * (x - mean)^2).
 TK_INLINE f32x8 fit_affine(
-    const tk_tile *tile, f32x8 inverse, f32x8 m, f32x8 mean, f32x8 total, float highest,
+    const tk_tile *tile, f32x8 inverse, f32x8 m, const tk_sums *sums, float highest,
     f32x8 *fitted_d, f32x8 *fitted_m) {
+  f32x8 mean = sums->mean;
   f32x8 q1 = v_splat(0), qq = v_splat(0), xq = v_splat(0);
   for (int i = 0; i < 32; ++i) {
     f32x8 q = v_quant((tile->x[i] - m) * inverse, 0, highest);
@@ -309,13 +315,36 @@ TK_INLINE f32x8 fit_affine(
     qq += wq * q;
     xq += wq * (tile->x[i] - mean);
   }
-  f32x8 mean_q = q1 / total;
+  f32x8 mean_q = q1 / sums->total;
   f32x8 spread = qq - q1 * mean_q;
   spread = v_select(spread > qq * v_splat(1e-6f), spread, v_splat(0));
   f32x8 d = xq * v_inverse(spread);
   *fitted_d = d;
   *fitted_m = mean - d * mean_q;
   return d * xq;
+}
+
+// Tries ranges from a little wider than lo...hi to narrower, held at the low end, the middle and the high end.
+static void search_ranges(
+    const tk_tile *tile, const tk_sums *sums, f32x8 lo, f32x8 hi, float highest, int tries,
+    float spread, f32x8 *best, f32x8 *d, f32x8 *m) {
+  f32x8 range = hi - lo, inverse_range = v_inverse(range);
+  for (int anchor = 0; anchor < 3; ++anchor) {
+    for (int t = 0; t <= tries; ++t) {
+      float target = highest - 0.9f + (spread + 0.9f) * (float)t / (float)tries;
+      f32x8 slack = range - range * v_splat(highest / target);
+      f32x8 start = lo + slack * v_splat(0.5f * (float)anchor);
+      f32x8 fitted_d, fitted_m;
+      fit_affine(
+          tile, v_splat(target) * inverse_range, start, sums, highest, &fitted_d, &fitted_m);
+      f32x8 gain = fit_affine(
+          tile, v_inverse(fitted_d), fitted_m, sums, highest, &fitted_d, &fitted_m);
+      i32x8 better = gain > *best;
+      *best = v_select(better, gain, *best);
+      *d = v_select(better, fitted_d, *d);
+      *m = v_select(better, fitted_m, *m);
+    }
+  }
 }
 
 // The half-precision scale d and offset m for x = d * q + m, 0 <= q <= highest.
@@ -330,29 +359,25 @@ static tk_scales search_affine(tk_tile *tile, float highest, int tries, float sp
     mean += tile->w[i] * tile->x[i];
   }
   mean = mean / total;
-  f32x8 range = hi - lo, inverse_range = v_inverse(range);
+  tk_sums sums = {mean, total};
+  f32x8 range = hi - lo;
   f32x8 best = v_splat(-1), d = range * v_splat(1 / highest), m = lo;
-  // Ranges from a little wider than the values to narrower, held at the low end, the middle and the high end.
-  for (int anchor = 0; anchor < 3; ++anchor) {
-    for (int t = 0; t <= tries; ++t) {
-      float target = highest - 0.6f + (spread + 0.6f) * (float)t / (float)tries;
-      f32x8 inverse = v_splat(target) * inverse_range;
-      f32x8 slack = range - range * v_splat(highest / target);
-      f32x8 start = lo + slack * v_splat(0.5f * (float)anchor);
-      f32x8 fitted_d, fitted_m;
-      fit_affine(tile, inverse, start, mean, total, highest, &fitted_d, &fitted_m);
-      f32x8 gain = fit_affine(
-          tile, v_inverse(fitted_d), fitted_m, mean, total, highest, &fitted_d, &fitted_m);
-      i32x8 better = gain > best;
-      best = v_select(better, gain, best);
-      d = v_select(better, fitted_d, d);
-      m = v_select(better, fitted_m, m);
-    }
+  search_ranges(tile, &sums, lo, hi, highest, tries, spread, &best, &d, &m);
+  // Far-off values of little weight: ranges without them.
+  f32x8 variance = v_splat(0);
+  for (int i = 0; i < 32; ++i) {
+    f32x8 off = tile->x[i] - mean;
+    variance += tile->w[i] * (off * off);
+  }
+  f32x8 reach = v_splat(3) * __builtin_elementwise_sqrt(variance / total);
+  f32x8 near_lo = v_max(lo, mean - reach), near_hi = v_min(hi, mean + reach);
+  if (__builtin_reduce_or((near_lo > lo) | (near_hi < hi))) {
+    search_ranges(tile, &sums, near_lo, near_hi, highest, tries, spread, &best, &d, &m);
   }
   for (int round = 0; round < 3; ++round) {
     f32x8 fitted_d, fitted_m;
     f32x8 gain =
-        fit_affine(tile, v_inverse(d), m, mean, total, highest, &fitted_d, &fitted_m);
+        fit_affine(tile, v_inverse(d), m, &sums, highest, &fitted_d, &fitted_m);
     i32x8 better = gain > best;
     best = v_select(better, gain, best);
     d = v_select(better, fitted_d, d);
@@ -383,6 +408,22 @@ static tk_scales search_affine(tk_tile *tile, float highest, int tries, float sp
     least = v_select(better, error, least);
     chosen_d = v_select(better, try_d, chosen_d);
     chosen_m = v_select(better, try_m, chosen_m);
+  }
+  // Few distinct values or a far-off one: much of the error is the rounding of scale and offset, and each quant for
+  // the far end has another rounding.
+  f32x8 unrounded = v_max(variance - best, v_splat(0));
+  if (v_hmax(least - unrounded * v_splat(1.1f)) > 0) {
+    f32x8 fitted_m = v_round_f16(m);
+    for (int c = 2; c < 2 * (int)highest + 2; ++c) {
+      f32x8 try_m = c % 2 == 0 ? plain_m : fitted_m;
+      f32x8 try_d = v_round_f16((hi - try_m) * v_splat(1 / (float)(c / 2)));
+      try_d = v_select(try_d > v_splat(65504), chosen_d, try_d);
+      f32x8 error = error_affine(tile, try_d, try_m, highest);
+      i32x8 better = error < least;
+      least = v_select(better, error, least);
+      chosen_d = v_select(better, try_d, chosen_d);
+      chosen_m = v_select(better, try_m, chosen_m);
+    }
   }
   i32x8 overflow = (v_abs(plain_d) > v_splat(65504)) | (v_abs(plain_m) > v_splat(65504));
   tk_scales found = {v_select(overflow, v_splat(__builtin_inff()), chosen_d), chosen_m};

@@ -61,13 +61,12 @@ static void iq4_xs_starts(f32x8 scales, f32x8 weight, float best[2]) {
   best[1] = tried[second];
 }
 
-// The best integer scales within one of scales / d, exactly.
-static iq4_xs_choice iq4_xs_scales(const tk_tile *tile, f32x8 scales, float d) {
+// The best integer scales within `reach` of scales / d, exactly.
+static iq4_xs_choice iq4_xs_scales(const tk_tile *tile, f32x8 scales, float d, int reach) {
   f32x8 center = iq4_xs_multiple(scales, d);
-  center = v_min(v_max(center, v_splat(-31)), v_splat(30));
-  f32x8 chosen = center, least = v_splat(__builtin_inff());
-  for (int step = -1; step <= 1; ++step) {
-    f32x8 scale = center + v_splat((float)step);
+  f32x8 chosen = iq4_xs_clamp(center), least = v_splat(__builtin_inff());
+  for (int step = -reach; step <= reach; ++step) {
+    f32x8 scale = iq4_xs_clamp(center + v_splat((float)step));
     f32x8 error = iq4_error(tile, v_splat(d) * scale);
     i32x8 better = error < least;
     least = v_select(better, error, least);
@@ -79,7 +78,9 @@ static iq4_xs_choice iq4_xs_scales(const tk_tile *tile, f32x8 scales, float d) {
 
 // Integer scales for `d`, and up to two rounds of a least-squares d for those and integer scales for that.
 static iq4_xs_choice iq4_xs_refine(const tk_tile *tile, f32x8 scales, float d) {
-  iq4_xs_choice best = iq4_xs_scales(tile, scales, d);
+  // Narrow sub-blocks can share a level by many scales far apart.
+  int reach = tile_is_narrow(tile, tile_peak(tile)) ? 63 : 1;
+  iq4_xs_choice best = iq4_xs_scales(tile, scales, d, reach);
   for (int round = 0; round < 2; ++round) {
     f32x8 lane_d = v_splat(best.d) * best.scale;
     f32x8 xq, qq;
@@ -88,7 +89,7 @@ static iq4_xs_choice iq4_xs_refine(const tk_tile *tile, f32x8 scales, float d) {
     if (!(den > 0)) break;
     float refit = iq4_xs_storable(num / den);
     if (refit == best.d) break;
-    iq4_xs_choice next = iq4_xs_scales(tile, v_splat(refit) * best.scale, refit);
+    iq4_xs_choice next = iq4_xs_scales(tile, v_splat(refit) * best.scale, refit, reach);
     if (!(next.error < best.error)) break;
     best = next;
   }

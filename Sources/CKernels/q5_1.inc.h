@@ -40,7 +40,7 @@ static void enc_q5_1_weighted(
     int count = blocks - first < 8 ? (int)(blocks - first) : 8;
     tk_tile tile;
     tile_load(&tile, x + 32 * first, importance + 32 * first, count);
-    tk_scales found = search_affine(&tile, 31, 10, 2.0f);
+    tk_scales found = search_affine(&tile, 31, 12, 2.0f);
     int32_t q[32][8];
     quants_affine(&tile, found.d, found.m, 31, q);
     for (int b = 0; b < count; ++b) {
