@@ -30,7 +30,7 @@ MAKERS = [
      "--imatrix-gguf", "imatrix.gguf", "--imatrix-dat", "imatrix.dat"], ["gguf", "safetensors", "numpy", "torch"],
      [PEER], None),
     ("headers/", "tools/golden/headers.py", ["golden/headers"], ["transformers", "torch"], [], None),
-    ("help/", "tincture", ["help", "COMMAND"], [], [], None),
+    ("help/", "tools/golden/help.sh", [], [], [], None),
     ("logits/", "tools/golden/real_models.py", ["--models", "DIR", "--peer-gguf", "DIR", "--peer-bin", "DIR",
      "golden/logits"], TRANSFORMERS + ["xllamacpp"], [PEER], 7),
     ("logits/tiny/", "tools/golden/logits.py", ["golden/models", "golden/logits/tiny"], TRANSFORMERS, [], 5),
