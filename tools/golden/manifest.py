@@ -23,6 +23,7 @@ TRANSFORMERS = ["transformers", "torch", "numpy"]
 # The longest path that fits a file counts.
 MAKERS = [
     ("README.md", "by hand", [], [], [], None),
+    ("attacks/README.md", "by hand", [], [], [], None),
     ("attacks/corpus/", "Tests/Fuzz", ["all", "--corpus", "golden/attacks/corpus", "--keep"], [], [], None),
     ("blocks/", "tools/golden/blocks.py", ["golden/blocks", "--model", "gemma3-270m-bf16.gguf"],
      ["xllamacpp", "numpy", "gguf"], [], 20240811),
