@@ -20,7 +20,7 @@ python=$(tools/python.sh models)
 TINCTURE_PYTHON=$python timeout 1500 swift test -c release --scratch-path .build-test
 
 step "fuzzing, short"
-"$binary/tincture-fuzz" all --executions 200000 --seed 1
+"$binary/tincture-fuzz" all --executions 200000 --seed 1 --corpus golden/attacks/corpus
 
 step "golden files"
 "$python" tools/golden/manifest.py --check
