@@ -58,7 +58,7 @@ let package = Package(
     .executableTarget(
       name: "tincture-fuzz",
       dependencies: [
-        "TinctureCore", "TinctureContainers", "TinctureCalibration", "CFuzz",
+        "TinctureCore", "TinctureText", "TinctureContainers", "TinctureCalibration", "CFuzz",
       ],
       path: "Tests/Fuzz"),
     // Fails every file operation of an export in turn; the end-to-end tests run it. Not a product.

@@ -35,7 +35,7 @@ public struct SentencePieceModel: Sendable {
   public init(_ bytes: [UInt8], file: String) throws(TinctureError) {
     var reader = ProtobufReader(bytes, 0..<bytes.count, file: file)
     var sawTrainer = false
-    var seen = TokenTable(capacity: 1 << 12)
+    var seen = TokenTable(capacity: bytes.count / 16)
     while let field = try reader.next() {
       switch field.number {
       case 1:

@@ -33,7 +33,8 @@ public struct TokenizerConfig: Sendable {
   /// `chat_template`: one named "default", or a list; nil when the file has none.
   public private(set) var templates: [ChatTemplate]?
 
-  init() {}
+  /// A checkpoint without the file.
+  package init() {}
 
   /// Reads a `tokenizer_config.json`.
   ///

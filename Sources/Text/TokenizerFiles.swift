@@ -26,6 +26,24 @@ public struct TokenizerFiles: Sendable {
     public let isList: Bool
   }
 
+  /// Parts that were read elsewhere; the rest is as if its file did not exist.
+  package init(
+    folder: String, sentencePiece: SentencePieceModel? = nil, json: TokenizerJSON? = nil,
+    wordPieces: TrainedVocabulary? = nil, config: TokenizerConfig = TokenizerConfig(),
+    addedTokens: [AddedToken] = [], templateFiles: [ChatTemplate]? = nil,
+    modelIDs: [SpecialRole: ModelIDs] = [:], generationEndIDs: [Int] = []
+  ) {
+    self.folder = folder
+    self.sentencePiece = sentencePiece
+    self.json = json
+    self.wordPieces = wordPieces
+    self.config = config
+    self.addedTokens = addedTokens
+    self.templateFiles = templateFiles
+    self.modelIDs = modelIDs
+    self.generationEndIDs = generationEndIDs
+  }
+
   /// Reads the tokenizer files of `folder`. Cost: dominated by `tokenizer.json` (Gemma's 33 MB: about 0.1 s).
   ///
   /// - Throws: `tokenizer.missing` when there is neither `tokenizer.model`, `tokenizer.json` nor `vocab.txt`; the

@@ -45,7 +45,7 @@ public struct TrainedVocabulary: Sendable {
     var ids: [Int32] = []
     ids.reserveCapacity(node.count)
     // Ids may have holes that added tokens fill, but a list cannot be twice as sparse as it is long.
-    let limit = node.count * 2 + 65_536
+    let limit = node.count * 2 + 64
     var indexOfID = [Int32](repeating: -1, count: node.count)
     for member in members {
       let id = try member.value.int()
@@ -79,7 +79,7 @@ public struct TrainedVocabulary: Sendable {
   /// The lines of a `vocab.txt`: token i stands in line i + 1.
   ///
   /// - Throws: `vocab.txt.utf8`, `.emptyToken`, `.duplicateToken`, `.noTokens` with the byte offset.
-  init(lines bytes: [UInt8], file: String) throws(TinctureError) {
+  package init(lines bytes: [UInt8], file: String) throws(TinctureError) {
     var table = TokenTable(capacity: bytes.count / 8, byteCount: bytes.count)
     var start = 0
     func fail(_ code: String, _ message: String) -> TinctureError {

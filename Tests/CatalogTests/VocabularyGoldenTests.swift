@@ -82,14 +82,20 @@ private func differences(
   static let cases = [
     Case(name: "llama-spm", differs: ["tokenizer.ggml.unknown_token_id"]),
     Case(name: "gemma-spm"),
-    Case(name: "llama-json", differs: ["tokenizer.ggml.scores", "tokenizer.ggml.token_type"]),
+    Case(name: "llama-json", differs: ["tokenizer.ggml.scores"]),
     Case(name: "llama-bpe"),
     Case(name: "qwen-bpe"),
     Case(name: "gpt2-bpe"),
     Case(
       name: "bert-uncased"),
     Case(name: "bert-cased"),
-    Case(name: "bert-vocab-txt"),
+    Case(
+      name: "bert-vocab-txt",
+      differs: [
+        "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
+        "tokenizer.ggml.unknown_token_id", "tokenizer.ggml.seperator_token_id",
+        "tokenizer.ggml.mask_token_id", "tokenizer.ggml.normalizer.lowercase",
+      ]),
   ]
 
   @Test(arguments: cases) func equalsTheConvertersKeys(_ test: Case) throws {
@@ -99,7 +105,8 @@ private func differences(
       files: TokenizerFiles.open(folder: folder), kind: expected.kind,
       embeddingRows: expected.rows, tokenTypeCount: expected.kind == .bert ? 2 : nil)
     #expect(made.tokenCount == expected.rows)
-    #expect(try differences(made, expected) == test.differs)
+    let found = try differences(made, expected)
+    #expect(found == test.differs)
   }
 
   @Test func scoresOfMergesKeepTheOrderOfTheModel() throws {

@@ -22,5 +22,6 @@ struct FuzzTarget: Sendable {
 extension FuzzTarget {
   static let all: [FuzzTarget] = [
     .json, .safetensors, .index, .gguf, .imatrixGGUF, .imatrixLegacy,
+    .tokenizerJSON, .sentencePiece, .tokenizerConfig, .vocabularyText,
   ]
 }
