@@ -19,6 +19,20 @@ enum Completions {
     return nil
   }
 
+  /// The first sentence of a summary, without what follows a colon: menus are narrow.
+  private static func brief(_ summary: String) -> String {
+    var text = ""
+    for character in summary {
+      if character == " ", text.hasSuffix(".") || text.hasSuffix(":") || text.hasSuffix(";") {
+        break
+      }
+      text.append(character)
+    }
+    return String(
+      text.hasSuffix(".") || text.hasSuffix(":") || text.hasSuffix(";")
+        ? text.dropLast() : text[...])
+  }
+
   private static func takesPath(_ hint: ValueHint) -> Bool {
     switch hint {
     case .path, .folderOrFile: true
@@ -100,7 +114,7 @@ enum Completions {
         for name in names(option) {
           var spec = option.arity == .repeated ? "'*'" : ""
           spec += "'" + name + (option.arity == .flag ? "" : name.hasPrefix("--") ? "=" : "+")
-          spec += "[\(zshText(option.summary))]"
+          spec += "[\(zshText(brief(option.summary)))]"
           if option.arity != .flag {
             spec += ":\(zshText(option.placeholder)):" + zshAction(option.hint)
           }
@@ -161,7 +175,7 @@ enum Completions {
             line += takesPath(option.hint) ? " -r -F" : " -x"
           }
         }
-        lines.append(line + " -d '\(fishText(option.summary))'")
+        lines.append(line + " -d '\(fishText(brief(option.summary)))'")
       }
     }
     return lines.joined(separator: "\n") + "\n"

@@ -27,7 +27,7 @@ final class ProgressLine: Sendable {
       state.drawn = true
       return true
     }
-    if due { draw(Self.text(progress, seconds: Self.seconds(now - start), columns: columns)) }
+    if due { draw(Self.text(progress, seconds: Text.seconds(now - start), columns: columns)) }
   }
 
   /// Clears the line.
@@ -40,11 +40,6 @@ final class ProgressLine: Sendable {
   private func draw(_ text: String) {
     // A progress line that cannot be written is no reason to stop the work.
     _ = try? Console.write(Array(("\r" + text + "\u{1B}[K").utf8), to: .error)
-  }
-
-  private static func seconds(_ duration: Duration) -> Double {
-    let parts = duration.components
-    return Double(parts.seconds) + Double(parts.attoseconds) * 1e-18
   }
 
   /// The line's text, cut to the terminal's width.

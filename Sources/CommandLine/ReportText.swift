@@ -3,7 +3,7 @@ import Tincture
 /// The wording of reports.
 enum ReportText {
   /// What `convert` and `quantize` say at the end.
-  static func export(_ report: JobReport) -> String {
+  static func export(_ report: JobReport, seconds: Double) -> String {
     let plan = report.plan
     var lines: [String] = []
     for output in report.outputs {
@@ -20,9 +20,9 @@ enum ReportText {
     }
     lines.append("  " + formats.joined(separator: ", "))
     if report.isWritten {
-      let rate = report.seconds > 0 ? Double(plan.byteCount) / report.seconds : 0
+      let rate = seconds > 0 ? Double(plan.byteCount) / seconds : 0
       lines.append(
-        "  \(Text.fixed(report.seconds, 2)) s, \(Text.bytes(UInt64(rate)))/s, "
+        "  \(Text.fixed(seconds, 2)) s, \(Text.bytes(UInt64(rate)))/s, "
           + "\(report.threads) thread\(report.threads == 1 ? "" : "s")")
     } else {
       lines.append("  dry run: nothing was written")

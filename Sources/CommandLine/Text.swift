@@ -29,6 +29,12 @@ enum Text {
     return fixed(value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0) + " " + unit
   }
 
+  /// A duration in seconds.
+  static func seconds(_ duration: Duration) -> Double {
+    let parts = duration.components
+    return Double(parts.seconds) + Double(parts.attoseconds) * 1e-18
+  }
+
   /// A count with its thousands set apart: `268,098,176`.
   static func grouped(_ count: Int) -> String {
     let digits = Array(String(abs(count)))

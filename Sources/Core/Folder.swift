@@ -15,6 +15,12 @@ package enum Folder {
     }
   }
 
+  /// Whether `path` itself is a symbolic link, wherever it leads.
+  package static func isLink(_ path: String) -> Bool {
+    var status = stat()
+    return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
+  }
+
   /// The identity of what stands at `path` (links followed), or nil when nothing does.
   package static func identity(_ path: String) -> FileIdentity? {
     var status = stat()

@@ -44,6 +44,10 @@ package final class OutputFile: Sendable {
     default: throw SystemError.cannotWrite(path, "write into \(folder)", ENOTDIR)
     }
     switch Folder.kind(path) {
+    case .missing where Folder.isLink(path) && !replacing:
+      throw TinctureError(
+        .init("file.exists", .cannotWrite), "the output's name is a link that leads nowhere",
+        place: .init(file: path), advice: "give --force to replace it, or another name")
     case .missing: break
     case .file where replacing: break
     case .file:

@@ -15,7 +15,7 @@ package final class OutputSet: Sendable {
   /// - Parameter parts: final path and size of each, the first part first.
   /// - Throws: what `OutputFile.init` throws; `disk.full` before anything is created when the sum does not fit.
   package init(parts: [(path: String, byteCount: UInt64)], replacing: Bool) throws(TinctureError) {
-    try OutputSet.checkRoom(parts)
+    try OutputSet.check(parts: parts, replacing: replacing)
     var files: [OutputFile] = []
     do throws(TinctureError) {
       for part in parts {
@@ -34,7 +34,17 @@ package final class OutputSet: Sendable {
   package static func check(parts: [(path: String, byteCount: UInt64)], replacing: Bool)
     throws(TinctureError)
   {
-    for part in parts { try OutputFile.check(path: part.path, replacing: replacing) }
+    for part in parts {
+      try OutputFile.check(path: part.path, replacing: replacing)
+      let aside = part.path + ".replaced"
+      guard parts.count == 1 || Folder.kind(aside) == .missing else {
+        throw TinctureError(
+          .init("file.exists", .cannotWrite), "the name an older part would be moved to is taken",
+          place: .init(file: aside),
+          advice:
+            "an interrupted run left it: give it its name without .replaced back, or remove it")
+      }
+    }
     try checkRoom(parts)
   }
 

@@ -196,3 +196,84 @@ import TinctureTestSupport
     #expect(readme.contains(body))
   }
 }
+
+/// `--importance`: read, used, written down.
+@Suite struct ImportanceTests {
+  /// An importance matrix in llama-imatrix's form for the matrices of one layer: the first columns count most.
+  private func writeMatrix(to path: String, width: Int, feedForward: Int) throws {
+    var requests: [GGUFLayout.Request] = []
+    for (name, columns) in [
+      ("attn_q", width), ("attn_k", width), ("attn_v", width), ("attn_output", width),
+      ("ffn_gate", width), ("ffn_up", width), ("ffn_down", feedForward),
+    ] {
+      for (suffix, shape) in [("in_sum2", Shape(1, columns)), ("counts", Shape(1, 1))] {
+        requests.append(
+          .init(name: "blk.0.\(name).weight.\(suffix)", type: .element(.f32), shape: shape))
+      }
+    }
+    let layout = try GGUFLayout(
+      metadata: [
+        ("general.type", .string("imatrix")),
+        ("imatrix.datasets", .array(.strings(ByteStrings([Array("wiki.txt".utf8)])))),
+        ("imatrix.chunk_count", .uint32(3)), ("imatrix.chunk_size", .uint32(512)),
+      ], tensors: requests)
+    var bytes = layout.header
+    for info in layout.tensors {
+      bytes += [UInt8](repeating: 0, count: Int(info.byteOffset) - bytes.count)
+      for column in 0..<info.shape.elementCount {
+        let value: Float = info.name.hasSuffix("counts") ? 3 : column < 16 ? 300 : 0.03
+        withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
+      }
+    }
+    bytes += [UInt8](repeating: 0, count: Int(layout.byteCount) - bytes.count)
+    try Data(bytes).write(to: URL(fileURLWithPath: path))
+  }
+
+  @Test func matrixLeadsTheEncoder() throws {
+    let source = try fixture().source
+    let folder = try TemporaryFolder()
+    let model = SyntheticModel()
+    let matrix = folder.path("some.imatrix.gguf")
+    try writeMatrix(to: matrix, width: model.width, feedForward: model.feedForward)
+    let words = ["quantize", source, "--recipe", "q4_0", "--json", "-o"]
+    let plain = folder.path("plain.gguf")
+    let led = folder.path("led.gguf")
+    #expect(try Tool.run(words + [plain]).status == 0)
+    let result = try Tool.run(words + [led, "--importance", matrix])
+    #expect(result.status == 0, "\(result.output)")
+    let file = try GGUFFile.open(led)
+    #expect(file.value("quantize.imatrix.file") == .string("some.imatrix.gguf"))
+    #expect(file.value("quantize.imatrix.dataset") == .string("wiki.txt"))
+    #expect(file.value("quantize.imatrix.entries_count") == .uint32(7))
+    #expect(file.value("quantize.imatrix.chunks_count") == .uint32(3))
+    let before = try tensorBytes(plain)
+    let after = try tensorBytes(led)
+    for name in before.keys {
+      // The embedding and the head have no row in the matrix, norms are not quantized.
+      let isLed = name.hasPrefix("blk.0.") && !name.contains("norm")
+      #expect((before[name] != after[name]) == isLed, "\(name)")
+    }
+    let notes = try object(result).member("notes").array().map { (note) throws in
+      try note.string()
+    }
+    #expect(notes.contains { $0.contains("token_embd.weight") && $0.contains("importance") })
+    // The matrix is an input: it is never written over.
+    let over = try Tool.run(words + [matrix, "--importance", matrix, "--force"])
+    #expect(over.status == 5)
+    #expect(try object(over).member("error").member("code").string() == "output.isInput")
+  }
+
+  @Test func matrixOfAnotherModel() throws {
+    let source = try fixture().source
+    let folder = try TemporaryFolder()
+    let matrix = folder.path("other.gguf")
+    try writeMatrix(to: matrix, width: 64, feedForward: 128)
+    let result = try Tool.run([
+      "quantize", source, "--recipe", "q4_k_m", "-o", folder.path("out.gguf"), "--json",
+      "--importance", matrix,
+    ])
+    #expect(result.status == 3, "\(result.output)")
+    #expect(try object(result).member("error").member("code").string() == "imatrix.rowLength")
+    #expect(try names(folder.path) == ["other.gguf"])
+  }
+}

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TinctureContainers
 import TinctureTestSupport
 
 /// An output never lands on an input, by whatever name.
@@ -72,6 +73,21 @@ import TinctureTestSupport
     #expect(forced.status == 0, "\(forced.errors)")
     #expect(try bytes(output).starts(with: Data("GGUF".utf8)))
     #expect(try names(folder.path) == ["out.gguf"])
+  }
+
+  /// A link that leads nowhere is found before the work, not after it.
+  @Test func danglingLink() throws {
+    let source = try fixture().source
+    let folder = try TemporaryFolder()
+    let output = folder.path("out.gguf")
+    try FileManager.default.createSymbolicLink(
+      atPath: output, withDestinationPath: folder.path("nothing"))
+    let words = ["quantize", source, "-o", output, "--recipe", "q8_0", "--json"]
+    let refused = try Tool.run(words)
+    #expect(try object(refused).member("error").member("code").string() == "file.exists")
+    #expect(try Tool.run(words + ["--force"]).status == 0)
+    #expect(try names(folder.path) == ["out.gguf"])
+    #expect(try GGUFFile.open(output).tensors.count == SyntheticModel().tensors.count)
   }
 
   @Test func dryRunWritesNothing() throws {

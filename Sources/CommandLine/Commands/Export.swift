@@ -53,6 +53,7 @@ enum Export {
     recipe: (BoundModel) throws(TinctureError) -> Recipe,
     statistics: StatisticsFile? = nil
   ) throws(TinctureError) -> Outcome {
+    let start = ContinuousClock.now
     let output = try invocation.required("output")
     let options = try exportOptions(invocation)
     let checkpoint = try Checkpoint.open(invocation.path)
@@ -64,7 +65,9 @@ enum Export {
       plan, of: checkpoint, to: output, replacing: invocation.replaces, statistics: statistics)
     let resources = invocation.resources
     let report = invocation.isDryRun ? try job.rehearse(resources) : try job.run(resources)
-    return Outcome(text: ReportText.export(report), json: report.json)
+    return Outcome(
+      text: ReportText.export(report, seconds: Text.seconds(ContinuousClock.now - start)),
+      json: report.json)
   }
 
   static func binding(_ invocation: Invocation) -> BindingOptions {
