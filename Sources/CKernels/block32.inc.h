@@ -1,9 +1,9 @@
 // What the formats with blocks of 32 share: the first of the greatest magnitudes, packing of quants, tiles of
 // eight blocks, and the searches for the scale (and min) with the least weighted error.
 //
-// A tile holds eight blocks, one per lane, so sums run along the vectors and never across lanes: the same bits for
-// any vector width. Weights are scaled to a greatest value of 1 per block and floored at 2^-30: a block without
-// any importance is encoded as with equal weights.
+// A tile holds eight blocks, one per lane, so sums run along the vectors and never across lanes: the same
+// bits for any vector width. Weights are scaled to a greatest value of 1 per block and floored at 2^-30: a
+// block without any importance is encoded as with equal weights.
 #ifndef TINCTURE_BLOCK32_INC_H
 #define TINCTURE_BLOCK32_INC_H
 
@@ -149,8 +149,8 @@ TK_INLINE f32x8 tile_mean(const tk_tile *tile) {
   return sum / total;
 }
 
-// Whether some block's values are all within a quarter of its peak. All of them may then share one or two levels,
-// and what is left of the error depends on which levels: every one is worth a try.
+// Whether some block's values are all within a quarter of its peak. All of them may then share one or two
+// levels, and what is left of the error depends on which levels: every one is worth a try.
 TK_INLINE int tile_is_narrow(const tk_tile *tile, f32x8 peak) {
   f32x8 hi = tile->x[0], lo = tile->x[0];
   for (int i = 1; i < 32; ++i) {
@@ -204,8 +204,8 @@ TK_INLINE f32x8 error_symmetric(const tk_tile *tile, f32x8 d, float lowest, floa
   return error;
 }
 
-// One step of alternation: quants for the scale 1/inverse, then the least-squares scale for those quants. Returns
-// what it takes off sum(w * x^2).
+// One step of alternation: quants for the scale 1/inverse, then the least-squares scale for those quants.
+// Returns what it takes off sum(w * x^2).
 TK_INLINE f32x8 fit_symmetric(
     const tk_tile *tile, f32x8 inverse, float lowest, float highest, f32x8 *d) {
   f32x8 xq = v_splat(0), qq = v_splat(0);
@@ -220,8 +220,9 @@ TK_INLINE f32x8 fit_symmetric(
   return xq * *d;
 }
 
-// The half-precision scale d for x = d * q, lowest <= q <= highest (lowest = -highest - 1). Tries 2 * tries + 1 scales
-// around each of peak -> lowest and peak -> highest, `spread` quant steps to either side, then refines the best.
+// The half-precision scale d for x = d * q, lowest <= q <= highest (lowest = -highest - 1). Tries 2 * tries
+// + 1 scales around each of peak -> lowest and peak -> highest, `spread` quant steps to either side, then
+// refines the best.
 static tk_scales search_symmetric(
     tk_tile *tile, float lowest, float highest, int tries, float spread) {
   tile_normalise(tile, 0);
@@ -301,8 +302,8 @@ typedef struct tk_sums {
   f32x8 total;  // sum of weights
 } tk_sums;
 
-// Quants for scale 1/inverse and offset m, then the least-squares scale and offset for them. Returns what the scale
-// takes off sum(w * (x - mean)^2).
+// Quants for scale 1/inverse and offset m, then the least-squares scale and offset for them. Returns what
+// the scale takes off sum(w * (x - mean)^2).
 TK_INLINE f32x8 fit_affine(
     const tk_tile *tile, f32x8 inverse, f32x8 m, const tk_sums *sums, float highest,
     f32x8 *fitted_d, f32x8 *fitted_m) {
@@ -324,7 +325,8 @@ TK_INLINE f32x8 fit_affine(
   return d * xq;
 }
 
-// Tries ranges from a little wider than lo...hi to narrower, held at the low end, the middle and the high end.
+// Tries ranges from a little wider than lo...hi to narrower, held at the low end, the middle and the high
+// end.
 static void search_ranges(
     const tk_tile *tile, const tk_sums *sums, f32x8 lo, f32x8 hi, float highest, int tries,
     float spread, f32x8 *best, f32x8 *d, f32x8 *m) {
@@ -383,8 +385,9 @@ static tk_scales search_affine(tk_tile *tile, float highest, int tries, float sp
     d = v_select(better, fitted_d, d);
     m = v_select(better, fitted_m, m);
   }
-  // Exactly, with what can be stored. First the plain encoder's choice; then no scale at all; then the offset just
-  // below the least value with the scale made up for it, which hits nearly equal values better than either alone.
+  // Exactly, with what can be stored. First the plain encoder's choice; then no scale at all; then the
+  // offset just below the least value with the scale made up for it, which hits nearly equal values better
+  // than either alone.
   f32x8 plain_d = v_round_f16(range / v_splat(highest)), plain_m = v_round_f16(lo);
   f32x8 chosen_d = plain_d, chosen_m = plain_m;
   f32x8 least = error_affine(tile, plain_d, plain_m, highest);
@@ -409,8 +412,8 @@ static tk_scales search_affine(tk_tile *tile, float highest, int tries, float sp
     chosen_d = v_select(better, try_d, chosen_d);
     chosen_m = v_select(better, try_m, chosen_m);
   }
-  // Few distinct values or a far-off one: much of the error is the rounding of scale and offset, and each quant for
-  // the far end has another rounding.
+  // Few distinct values or a far-off one: much of the error is the rounding of scale and offset, and each
+  // quant for the far end has another rounding.
   f32x8 unrounded = v_max(variance - best, v_splat(0));
   if (v_hmax(least - unrounded * v_splat(1.1f)) > 0) {
     f32x8 fitted_m = v_round_f16(m);

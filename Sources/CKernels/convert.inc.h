@@ -1,7 +1,7 @@
 // 16-bit floats and row passes: f16 and bf16 from and to f32, finiteness, scale and add, squared error.
 //
-// f16: round to nearest even including subnormals; NaN becomes quiet and keeps sign and upper payload bits (what
-// x86's F16C instructions do, and what the portable code below does with integers).
+// f16: round to nearest even including subnormals; NaN becomes quiet and keeps sign and upper payload bits
+// (what x86's F16C instructions do, and what the portable code below does with integers).
 
 // Eight halves to floats. Subnormals are scaled by 2^-24 exactly.
 TK_INLINE f32x8 v_f16_to_f32(u16x8 h) {
@@ -32,7 +32,8 @@ TK_INLINE u16x8 v_f32_to_f16(f32x8 x) {
   u32x8 w = (u32x8)x;
   u32x8 magnitude = w & (u32x8)(0x7fffffffu);
   u32x8 sign = (w ^ magnitude) >> 16;
-  // Normal halves: round the 13 dropped bits to nearest even; a carry walks into the exponent, up to infinity.
+  // Normal halves: round the 13 dropped bits to nearest even; a carry walks into the exponent, up to
+  // infinity.
   u32x8 even = (magnitude >> 13) & (u32x8)(1u);
   u32x8 normal = ((magnitude + (u32x8)(0xfffu) + even) >> 13) - (u32x8)((127u - 15u) << 10);
   i32x8 too_big = (i32x8)normal > v_isplat(0x7c00);

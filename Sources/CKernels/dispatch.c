@@ -5,14 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int has_avx2(void) {
 #ifdef TK_HAVE_AVX2
+static int has_avx2(void) {
   __builtin_cpu_init();
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
-#else
-  return 0;
-#endif
 }
+#endif
 
 const tk_kernels *tk_named(const char *isa) {
   if (strcmp(isa, "scalar") == 0) return &tk_kernels_scalar;

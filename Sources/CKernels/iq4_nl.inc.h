@@ -2,8 +2,9 @@
 // high) into 16 levels; x = d * level[index].
 // Layout and levels: ggml src/ggml-common.h (block_iq4_nl, kvalues_iq4nl).
 //
-// Encode minimises the exact (weighted) squared error: scales that send the peak near the lowest or the highest
-// level, least-squares refits, then the neighbouring half-precision scales, each with its own best indices.
+// Encode minimises the exact (weighted) squared error: scales that send the peak near the lowest or the
+// highest level, least-squares refits, then the neighbouring half-precision scales, each with its own best
+// indices.
 
 #ifndef TINCTURE_IQ4_NL_INC_H
 #define TINCTURE_IQ4_NL_INC_H

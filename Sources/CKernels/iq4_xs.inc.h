@@ -1,10 +1,10 @@
-// IQ4_XS: 256 elements in 136 bytes: f16 scale d, upper 2 bits of eight sub-block scales (16 bits), lower 4 bits of
-// them (4 bytes), then 8 times 16 bytes of indices as in IQ4_NL; x = d * (scale - 32) * level[index].
-// Layout and levels: ggml src/ggml-common.h (block_iq4_xs, kvalues_iq4nl).
+// IQ4_XS: 256 elements in 136 bytes: f16 scale d, upper 2 bits of eight sub-block scales (16 bits), lower 4
+// bits of them (4 bytes), then 8 times 16 bytes of indices as in IQ4_NL; x = d * (scale - 32) *
+// level[index]. Layout and levels: ggml src/ggml-common.h (block_iq4_xs, kvalues_iq4nl).
 //
-// Encode minimises the exact (weighted) squared error of the super-block. One tile is one super-block, a lane one
-// sub-block: real-valued scales per lane, the d whose multiples disturb them least, then twice an exact choice
-// among neighbouring integer scales and a least-squares refit of d.
+// Encode minimises the exact (weighted) squared error of the super-block. One tile is one super-block, a
+// lane one sub-block: real-valued scales per lane, the d whose multiples disturb them least, then twice an
+// exact choice among neighbouring integer scales and a least-squares refit of d.
 
 #include "iq4_nl.inc.h"
 
@@ -32,7 +32,8 @@ TK_INLINE float iq4_xs_storable(float d) {
   return d < 0 ? -0x1p-24f : 0x1p-24f;
 }
 
-// The two d whose integer multiples come closest to the lanes' scales, by weight, and that differ by 1% or more.
+// The two d whose integer multiples come closest to the lanes' scales, by weight, and that differ by 1% or
+// more.
 static void iq4_xs_starts(f32x8 scales, f32x8 weight, float best[2]) {
   float hi = v_hmax(scales), lo = v_hmin(scales);
   float peak = hi >= -lo ? hi : lo;

@@ -2,9 +2,8 @@
 // high); x = d * (q - 8).
 // Layout and plain encoder: ggml src/ggml-common.h (block_q4_0), src/ggml-quants.c (quantize_row_q4_0_ref).
 //
-// Plain encode gives ggml's bytes: d = peak / -8, q = trunc(x / d + 8.5) up to 15. ggml turns quants of a block whose
-// 1/d is infinite (d below 2^-128) into zeros; so does this.
-// Weighted encode: search_symmetric.
+// Plain encode gives ggml's bytes: d = peak / -8, q = trunc(x / d + 8.5) up to 15. ggml turns quants of a
+// block whose 1/d is infinite (d below 2^-128) into zeros; so does this. Weighted encode: search_symmetric.
 
 enum { q4_0_bytes = 18 };
 

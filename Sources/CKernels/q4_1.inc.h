@@ -2,9 +2,9 @@
 // element i + 16 high); x = d * q + m.
 // Layout and plain encoder: ggml src/ggml-common.h (block_q4_1), src/ggml-quants.c (quantize_row_q4_1_ref).
 //
-// Plain encode gives ggml's bytes: d = (max - min) / 15, m = min, q = trunc((x - m) / d + 0.5) up to 15. ggml turns
-// quants of a block whose 1/d is infinite (d below 2^-128) into zeros; so does this.
-// Weighted encode: search_affine.
+// Plain encode gives ggml's bytes: d = (max - min) / 15, m = min, q = trunc((x - m) / d + 0.5) up to 15.
+// ggml turns quants of a block whose 1/d is infinite (d below 2^-128) into zeros; so does this. Weighted
+// encode: search_affine.
 
 enum { q4_1_bytes = 20 };
 

@@ -1,10 +1,9 @@
-// Q5_0: 32 elements in 22 bytes: f16 scale d, 32 fifth bits, then 16 bytes of nibbles (element i low, element i + 16
-// high); x = d * (q - 16).
-// Layout and plain encoder: ggml src/ggml-common.h (block_q5_0), src/ggml-quants.c (quantize_row_q5_0_ref).
+// Q5_0: 32 elements in 22 bytes: f16 scale d, 32 fifth bits, then 16 bytes of nibbles (element i low,
+// element i + 16 high); x = d * (q - 16). Layout and plain encoder: ggml src/ggml-common.h (block_q5_0),
+// src/ggml-quants.c (quantize_row_q5_0_ref).
 //
-// Plain encode gives ggml's bytes: d = peak / -16, q = trunc(x / d + 16.5) up to 31. ggml turns quants of a block whose
-// 1/d is infinite (d below 2^-128) into zeros; so does this.
-// Weighted encode: search_symmetric.
+// Plain encode gives ggml's bytes: d = peak / -16, q = trunc(x / d + 16.5) up to 31. ggml turns quants of a
+// block whose 1/d is infinite (d below 2^-128) into zeros; so does this. Weighted encode: search_symmetric.
 
 enum { q5_0_bytes = 22 };
 

@@ -1,10 +1,10 @@
-// Q5_1: 32 elements in 24 bytes: f16 scale d, f16 offset m, 32 fifth bits, 16 bytes of nibbles (element i low,
-// element i + 16 high); x = d * q + m.
-// Layout and plain encoder: ggml src/ggml-common.h (block_q5_1), src/ggml-quants.c (quantize_row_q5_1_ref).
+// Q5_1: 32 elements in 24 bytes: f16 scale d, f16 offset m, 32 fifth bits, 16 bytes of nibbles (element i
+// low, element i + 16 high); x = d * q + m. Layout and plain encoder: ggml src/ggml-common.h (block_q5_1),
+// src/ggml-quants.c (quantize_row_q5_1_ref).
 //
-// Plain encode gives ggml's bytes: d = (max - min) / 31, m = min, q = trunc((x - m) / d + 0.5) up to 31. ggml turns
-// quants of a block whose 1/d is infinite (d below 2^-128) into zeros; so does this.
-// Weighted encode: search_affine.
+// Plain encode gives ggml's bytes: d = (max - min) / 31, m = min, q = trunc((x - m) / d + 0.5) up to 31.
+// ggml turns quants of a block whose 1/d is infinite (d below 2^-128) into zeros; so does this. Weighted
+// encode: search_affine.
 
 enum { q5_1_bytes = 24 };
 

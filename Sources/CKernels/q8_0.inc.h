@@ -1,9 +1,9 @@
 // Q8_0: 32 elements in 34 bytes: f16 scale d, then 32 signed bytes q; x = d * q.
 // Layout and plain encoder: ggml src/ggml-common.h (block_q8_0), src/ggml-quants.c (quantize_row_q8_0_ref).
 //
-// Plain encode gives ggml's bytes: d = amax / 127, q = x / d rounded half away from zero. ggml turns quants of a
-// block whose 1/d is infinite (d below 2^-128) into zeros; so does this.
-// Weighted encode: search_symmetric, never worse than the plain bytes.
+// Plain encode gives ggml's bytes: d = amax / 127, q = x / d rounded half away from zero. ggml turns quants
+// of a block whose 1/d is infinite (d below 2^-128) into zeros; so does this. Weighted encode:
+// search_symmetric, never worse than the plain bytes.
 
 #include "block32.inc.h"
 

@@ -4,32 +4,18 @@
 
 const tk_kernels TK_TABLE = {
     .isa = TK_ISA_NAME,
-#if __has_include("q4_0.inc.h")
     .q4_0 = TK_CODEC(q4_0),
     .q4_1 = TK_CODEC(q4_1),
     .q5_0 = TK_CODEC(q5_0),
     .q5_1 = TK_CODEC(q5_1),
     .q8_0 = TK_CODEC(q8_0),
-#endif
-#if __has_include("q2_k.inc.h")
     .q2_k = TK_CODEC(q2_k),
-#endif
-#if __has_include("q3_k.inc.h")
     .q3_k = TK_CODEC(q3_k),
-#endif
-#if __has_include("q4_k.inc.h")
     .q4_k = TK_CODEC(q4_k),
-#endif
-#if __has_include("q5_k.inc.h")
     .q5_k = TK_CODEC(q5_k),
-#endif
-#if __has_include("q6_k.inc.h")
     .q6_k = TK_CODEC(q6_k),
-#endif
-#if __has_include("iq4_nl.inc.h")
     .iq4_nl = TK_CODEC(iq4_nl),
     .iq4_xs = TK_CODEC(iq4_xs),
-#endif
     .f16_to_f32 = f16_to_f32,
     .bf16_to_f32 = bf16_to_f32,
     .f32_to_f16 = f32_to_f16,

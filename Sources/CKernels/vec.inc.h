@@ -1,8 +1,8 @@
 // Vectors of eight lanes and the few operations the kernels are written in.
 //
-// The same source is compiled for every instruction set: eight floats are one register on AVX2, two on SSE2 and
-// NEON. Each lane is computed alone with one rounding per operation, so bytes do not depend on the instruction
-// set. TK_AVX2 (set by isa_avx2.c) only chooses faster instructions with identical results.
+// The same source is compiled for every instruction set: eight floats are one register on AVX2, two on SSE2
+// and NEON. Each lane is computed alone with one rounding per operation, so bytes do not depend on the
+// instruction set. TK_AVX2 (set by isa_avx2.c) only chooses faster instructions with identical results.
 #ifndef TINCTURE_VEC_INC_H
 #define TINCTURE_VEC_INC_H
 

@@ -27,8 +27,8 @@ typedef struct tk_kernels {
   tk_codec q4_0, q4_1, q5_0, q5_1, q8_0;
   tk_codec q2_k, q3_k, q4_k, q5_k, q6_k;
   tk_codec iq4_nl, iq4_xs;
-  // 16-bit floats, round to nearest even; the 16-bit side is little-endian and needs no alignment. NaN stays NaN
-  // (made quiet, upper payload bits kept). Subnormals are kept both ways.
+  // 16-bit floats, round to nearest even; the 16-bit side is little-endian and needs no alignment. NaN
+  // stays NaN (made quiet, upper payload bits kept). Subnormals are kept both ways.
   void (*f16_to_f32)(const void *in, float *out, int64_t count);
   void (*bf16_to_f32)(const void *in, float *out, int64_t count);
   // Returns the index of the first finite input that became infinite (F16 overflow), or -1.
@@ -37,8 +37,8 @@ typedef struct tk_kernels {
   void (*f32_to_bf16)(const float *in, void *out, int64_t count);
   // Index of the first NaN or infinity in `in`, or -1.
   int64_t (*find_nonfinite)(const float *in, int64_t count);
-  // Greatest of the inputs' bits without sign, read as integers: the bits of the greatest magnitude when that is
-  // below 0x7f800000; else there are infinities or NaN. 0 when `count` is 0.
+  // Greatest of the inputs' bits without sign, read as integers: the bits of the greatest magnitude when
+  // that is below 0x7f800000; else there are infinities or NaN. 0 when `count` is 0.
   uint32_t (*max_magnitude)(const float *in, int64_t count);
   // out[i] = in[i] * scale + addend, each operation rounded once (no fused multiply-add).
   void (*affine)(float *values, float scale, float addend, int64_t count);
