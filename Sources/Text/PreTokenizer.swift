@@ -130,8 +130,14 @@ public struct KnownPreTokenizers: Sendable {
   /// Names for which llama.cpp adds a bos token unless the file says otherwise.
   let bosNames: Set<String>
 
+  /// The table, read once in a process.
+  ///
   /// - Throws: errors of the bundled file (`pretokenizers.*`).
-  public static func load() throws(TinctureError) -> KnownPreTokenizers {
+  public static func load() throws(TinctureError) -> KnownPreTokenizers { try loaded.get() }
+
+  private static let loaded = Result { () throws(TinctureError) in try read() }
+
+  private static func read() throws(TinctureError) -> KnownPreTokenizers {
     var entries: [Entry] = []
     var names: Set<String> = []
     var bosNames: Set<String> = []

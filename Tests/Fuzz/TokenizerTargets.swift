@@ -36,7 +36,7 @@ extension FuzzTarget {
 
   static let tokenizerJSON = FuzzTarget(
     name: "tokenizer.json",
-    seeds: [wordPieceJSON, byteLevelJSON, sentencePieceJSON].map { Array($0.utf8) },
+    seeds: warm([wordPieceJSON, byteLevelJSON, sentencePieceJSON].map { Array($0.utf8) }),
     words: [
       "\"", "{", "}", "[", "]", ",", "\"id\":", "-1", "99999999999", "null", "\"type\":",
       "\"merges\":", "\"vocab\":", "\"a b\"", "\"Sequence\"", "[PAD9]", "<0x41>",
@@ -50,12 +50,12 @@ extension FuzzTarget {
 
   static let sentencePiece = FuzzTarget(
     name: "tokenizer.model",
-    seeds: [
-      [0x0A, 0x0C, 0x0A, 0x05] + Array("<unk>".utf8) + [0x15, 0, 0, 0, 0, 0x18, 0x02]
+    seeds: warm([
+      [0x0A, 0x0E, 0x0A, 0x05] + Array("<unk>".utf8) + [0x15, 0, 0, 0, 0, 0x18, 0x02]
         + [0x0A, 0x08, 0x0A, 0x01, 0x61, 0x15, 0, 0, 0x80, 0xBF]
         + [0x0A, 0x0C, 0x0A, 0x03, 0xE2, 0x96, 0x81, 0x15, 0, 0, 0, 0xC0, 0x18, 0x04]
         + [0x12, 0x02, 0x18, 0x02, 0x1A, 0x04, 0x18, 0, 0x20, 1]
-    ],
+    ]),
     words: ["\u{2581}", "\u{0A}", "\u{15}", "\u{18}", "<0x0A>"],
     memoryFactor: 64,
     run: { bytes throws(TinctureError) in
@@ -64,7 +64,7 @@ extension FuzzTarget {
     })
 
   static let tokenizerConfig = FuzzTarget(
-    name: "tokenizer_config.json", seeds: [Array(configJSON.utf8)],
+    name: "tokenizer_config.json", seeds: warm([Array(configJSON.utf8)]),
     words: ["\"", "{", "}", "null", "\"content\":", "\"special\":true", "-1", "4294967296"],
     memoryFactor: 64,
     run: { bytes throws(TinctureError) in
@@ -75,16 +75,22 @@ extension FuzzTarget {
 
   static let vocabularyText = FuzzTarget(
     name: "vocab.txt",
-    seeds: [
+    seeds: warm([
       Array("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\n##ing\nThe\n".utf8),
       Array("[UNK]\r\nthe\r\ncaf\u{E9}".utf8),
-    ],
+    ]),
     words: ["\n", "\r\n", "##", "[PAD]", "[PAD9]"],
     memoryFactor: 64,
     run: { bytes throws(TinctureError) in
       let lines = try TrainedVocabulary(lines: bytes, file: "fuzz")
       return vocabularies(TokenizerFiles(folder: "fuzz", wordPieces: lines))
     })
+
+  /// The seeds; reads the bundled table of pre-tokenizers, whose memory is no input's.
+  private static func warm(_ seeds: [[UInt8]]) -> [[UInt8]] {
+    _ = try? KnownPreTokenizers.load()
+    return seeds
+  }
 
   /// Makes a vocabulary of each kind; tells which came out.
   private static func vocabularies(_ files: TokenizerFiles) -> Int {
