@@ -1,9 +1,10 @@
-// Shared search of the k-quant encoders (q2_k, q3_k, q4_k, q5_k, q6_k). Include-only; no symbol leaves the file.
+// Shared search of the k-quant encoders (q2_k, q3_k, q4_k, q5_k, q6_k). Include-only; no symbol leaves the
+// file.
 //
-// A super-block is 256 weights in 8 sub-blocks of 32 or 16 sub-blocks of 16. The search works on a tile: lane j
-// of vector i holds element i of sub-block j (two tiles when there are 16 sub-blocks). Every sum then runs along
-// the vectors, lane by lane, never across lanes, so one source gives the same bits for any vector width, and all
-// decisions are taken for eight sub-blocks at once.
+// A super-block is 256 weights in 8 sub-blocks of 32 or 16 sub-blocks of 16. The search works on a tile: lane
+// j of vector i holds element i of sub-block j (two tiles when there are 16 sub-blocks). Every sum then runs
+// along the vectors, lane by lane, never across lanes, so one source gives the same bits for any vector
+// width, and all decisions are taken for eight sub-blocks at once.
 //
 // Every step minimises sum(w * (x - decoded)^2) with w = 1 or the importance:
 //   1. real-valued fit: many inverse scales per sub-block, each with its closed-form least-squares fit;
@@ -11,10 +12,11 @@
 //   3. exact search: neighbouring integer scales, weights rounded anew with the decoded scales;
 //   4. least-squares refit of the super-block scales, kept when the exact error is smaller.
 //
-// Edge cases: sub-blocks of zeros cost nothing; f16 scales below 2^-24 are raised to 2^-24 instead of vanishing;
-// scales above 65504 saturate; inputs are taken as at most 2^40 in magnitude. Importance is scaled to a largest value
-// of 1 per super-block; a weight with less than 2^-30 of that is seen by the search as the smallest other weight of
-// its sub-block, and gets its nearest code at the end. A super-block whose importance is all zeros (or below 2^-100) is encoded plainly.
+// Edge cases: sub-blocks of zeros cost nothing; f16 scales below 2^-24 are raised to 2^-24 instead of
+// vanishing; scales above 65504 saturate; inputs are taken as at most 2^40 in magnitude. Importance is scaled
+// to a largest value of 1 per super-block; a weight with less than 2^-30 of that is seen by the search as the
+// smallest other weight of its sub-block, and gets its nearest code at the end. A super-block whose
+// importance is all zeros (or below 2^-100) is encoded plainly.
 #ifndef TINCTURE_KQUANT_INC_H
 #define TINCTURE_KQUANT_INC_H
 
@@ -35,7 +37,7 @@ enum { kq_length = 256, kq_vectors = 32 };
 typedef struct kq_tile {
   kq_v x[kq_vectors];
   kq_v w[kq_vectors];
-  // Set where some elements have no weight: smallest and largest element of each sub-block counting those too.
+  // Set where some elements have no weight: then also each sub-block's extremes, those elements counted.
   int partial;
   kq_v low[2], high[2];
 } kq_tile;
@@ -57,8 +59,8 @@ KQ_INLINE kq_v kq_round(kq_v a) { return (a + kq_magic) - kq_magic; }
 KQ_INLINE kq_v kq_clamp(kq_v a, float low, float high) {
   return kq_max(kq_min(a, kq_all(high)), kq_all(low));
 }
-// 1 / a, or 0 where a is 0.
-KQ_INLINE kq_v kq_inverse(kq_v a) { return a != 0.0f ? 1.0f / a : kq_all(0.0f); }
+// 1 / a, or 0 where a is too small to matter: decoded scales start at 2^-24.
+KQ_INLINE kq_v kq_inverse(kq_v a) { return kq_abs(a) > 0x1p-100f ? 1.0f / a : kq_all(0.0f); }
 
 KQ_INLINE kq_v kq_load(const float *p) {
   kq_v v;
@@ -132,7 +134,8 @@ KQ_INLINE void kq_transpose8(const float *p, int stride, kq_v *out) {
   for (int h = 0; h < 2; h++) {
     for (int k = 0; k < 2; k++) {
       t[4 * h + 2 * k] = __builtin_shufflevector(s[4 * h + k], s[4 * h + k + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-      t[4 * h + 2 * k + 1] = __builtin_shufflevector(s[4 * h + k], s[4 * h + k + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+      t[4 * h + 2 * k + 1] =
+          __builtin_shufflevector(s[4 * h + k], s[4 * h + k + 2], 2, 3, 10, 11, 6, 7, 14, 15);
     }
   }
   for (int k = 0; k < 4; k++) {
@@ -194,8 +197,10 @@ KQ_INLINE float kq_fill(kq_tile *t, const float *x, const float *importance, int
   return largest;
 }
 
-// Quantizes one sub-block in natural order: q = clamp(round((x + offset) * inverse), low, high) - low, as bytes.
-KQ_INLINE void kq_codes(const float *x, int n, float offset, float inverse, float low, float high, uint8_t *q) {
+// Quantizes one sub-block in natural order: q = clamp(round((x + offset) * inverse), low, high) - low, as
+// bytes.
+KQ_INLINE void kq_codes(
+    const float *x, int n, float offset, float inverse, float low, float high, uint8_t *q) {
   for (int i = 0; i < n; i += 8) {
     kq_v l = kq_clamp((kq_load(x + i) + offset) * inverse, low, high) - low;
     kq_b b = __builtin_convertvector((kq_i)(l + kq_magic) & 0xff, kq_b);

@@ -30,43 +30,57 @@ KQ_INLINE void kq_affine_base(kq_v *y, const kq_v *w, int n, int weighted, kq_ba
   *base = (kq_base){low, high - low, weighted ? sw : kq_all((float)n), sy, syy};
 }
 
-// Least squares for the given sums, with the constraint low + b <= 0; takes it over where it is better by more than
-// the noise of the sums. Where all q are alike b stays 0.
-KQ_INLINE void kq_affine_solve(const kq_base *a, kq_v sq, kq_v sqq, kq_v syq, kq_fit *fit) {
+// Least squares for the sums of one try, with the constraint low + b <= 0; takes it over where it is better
+// by more than the noise of the sums. Sums of the residual u - q (u = y * inverse - shift) instead of y keep
+// the fit of data that lie on the tried grid exact, however uneven the weights. Where all q are alike b stays
+// 0.
+KQ_INLINE void kq_affine_solve(
+    const kq_base *a, kq_v inverse, kq_v shift, kq_v sqq, kq_v srq, kq_v sr, kq_fit *fit) {
+  kq_v unit = kq_inverse(inverse);
+  kq_v su = a->sy * inverse - shift * a->sw, sq = su - sr;
+  kq_v suu = inverse * (inverse * a->syy - shift * a->sy) - shift * su;
   kq_v determinant = a->sw * sqq - sq * sq;
-  kq_v inverse = 1.0f / determinant;
-  kq_v s = (a->sw * syq - a->sy * sq) * inverse;
-  kq_v b = (sqq * a->sy - sq * syq) * inverse;
+  kq_v over = 1.0f / determinant;
+  kq_v slope = (a->sw * srq - sr * sq) * over, offset = (sqq * sr - sq * srq) * over;
   kq_i alike = determinant <= 1e-6f * a->sw * sqq;
-  b = alike ? kq_all(0.0f) : kq_min(b, -a->low);
-  s = (alike | (b == -a->low)) ? (syq - b * sq) / sqq : s;
-  kq_v error = a->syy + s * (s * sqq - 2.0f * syq) + b * (b * a->sw - 2.0f * (a->sy - s * sq));
-  kq_i better = (sqq > 0.0f) & (s >= 0.0f) & (error < fit->error - 1e-6f * a->syy);
-  fit->s = better ? s : fit->s;
-  fit->b = better ? b : fit->b;
+  kq_v bound = -a->low * inverse - shift;
+  offset = alike ? -shift : offset;
+  kq_i bounded = offset > bound;
+  offset = bounded ? bound : offset;
+  slope = (alike | bounded) ? (srq - offset * sq) / sqq : slope;
+  kq_v error = suu - 2.0f * srq - sqq + slope * (slope * sqq - 2.0f * srq);
+  error = (error + offset * (offset * a->sw - 2.0f * (sr - slope * sq))) * (unit * unit);
+  kq_v noise = 5e-7f * (a->syy + a->sw * (shift * unit) * (shift * unit));
+  kq_i better = (sqq > 0.0f) & (slope >= -1.0f) & (error < fit->error - noise);
+  fit->s = better ? unit + slope * unit : fit->s;
+  fit->b = better ? (offset + shift) * unit : fit->b;
   fit->error = better ? error : fit->error;
   fit->sq = better ? sq : fit->sq;
   fit->sqq = better ? sqq : fit->sqq;
 }
 
-// Tries q = round(y * inverse - shift) for two pairs (inverse, shift).
+// Tries q = round(u), u = y * inverse - shift, for two pairs (inverse, shift).
 KQ_INLINE void kq_affine_try2(
-    const kq_v *y, const kq_v *w, int n, int weighted, float top, const kq_base *a, kq_v inverse0, kq_v shift0,
-    kq_v inverse1, kq_v shift1, kq_fit *fit) {
-  kq_v z = kq_all(0.0f), sq0 = z, sqq0 = z, syq0 = z, sq1 = z, sqq1 = z, syq1 = z;
+    const kq_v *y, const kq_v *w, int n, int weighted, float top, const kq_base *a, kq_v inverse0,
+    kq_v shift0, kq_v inverse1, kq_v shift1, kq_fit *fit) {
+  kq_v z = kq_all(0.0f), sqq0 = z, srq0 = z, sr0 = z, sqq1 = z, srq1 = z, sr1 = z;
   for (int i = 0; i < n; i++) {
-    kq_v q0 = kq_round(kq_clamp(y[i] * inverse0 - shift0, 0.0f, top));
-    kq_v q1 = kq_round(kq_clamp(y[i] * inverse1 - shift1, 0.0f, top));
-    kq_v p0 = weighted ? w[i] * q0 : q0, p1 = weighted ? w[i] * q1 : q1;
-    sq0 = sq0 + p0;
-    sqq0 = sqq0 + p0 * q0;
-    syq0 = syq0 + p0 * y[i];
-    sq1 = sq1 + p1;
-    sqq1 = sqq1 + p1 * q1;
-    syq1 = syq1 + p1 * y[i];
+    kq_v u0 = y[i] * inverse0 - shift0, u1 = y[i] * inverse1 - shift1;
+    kq_v q0 = kq_round(kq_clamp(u0, 0.0f, top)), q1 = kq_round(kq_clamp(u1, 0.0f, top));
+    kq_v r0 = u0 - q0, r1 = u1 - q1;
+    if (weighted) {
+      r0 = w[i] * r0;
+      r1 = w[i] * r1;
+    }
+    sr0 = sr0 + r0;
+    srq0 = srq0 + r0 * q0;
+    sqq0 = sqq0 + (weighted ? w[i] * q0 : q0) * q0;
+    sr1 = sr1 + r1;
+    srq1 = srq1 + r1 * q1;
+    sqq1 = sqq1 + (weighted ? w[i] * q1 : q1) * q1;
   }
-  kq_affine_solve(a, sq0, sqq0, syq0, fit);
-  kq_affine_solve(a, sq1, sqq1, syq1, fit);
+  kq_affine_solve(a, inverse0, shift0, sqq0, srq0, sr0, fit);
+  kq_affine_solve(a, inverse1, shift1, sqq1, srq1, sr1, fit);
 }
 
 // Exact error of decoded s * q - m, q the nearest code.
@@ -84,8 +98,8 @@ KQ_INLINE kq_v kq_affine_error(
 
 // Two such errors at once.
 KQ_INLINE void kq_affine_error2(
-    const kq_v *y, const kq_v *w, int n, int weighted, float top, const kq_base *a, kq_v s, kq_v inverse, kq_v m0,
-    kq_v m1, kq_v *e0, kq_v *e1) {
+    const kq_v *y, const kq_v *w, int n, int weighted, float top, const kq_base *a, kq_v s, kq_v inverse,
+    kq_v m0, kq_v m1, kq_v *e0, kq_v *e1) {
   kq_v o0 = a->low + m0, o1 = a->low + m1, error0 = kq_all(0.0f), error1 = error0;
   for (int i = 0; i < n; i++) {
     kq_v u0 = y[i] + o0, u1 = y[i] + o1;
@@ -98,18 +112,17 @@ KQ_INLINE void kq_affine_error2(
   *e1 = error1;
 }
 
-// The fits of all sub-blocks, as the choice of the super-block scales sees them: decoded s * q - m, with the second
-// derivatives of the error (halved).
+// The fits of all sub-blocks, as the choice of the super-block scales sees them: decoded s * q - m, with the
+// second derivatives of the error (halved).
 typedef struct kq_fits {
   float s[16], m[16], sqq[16], sq[16], sw[16], ratio[16];  // ratio: sq / sw
   int count;
 } kq_fits;
 
-// Divisors near `steps` for the largest scale: eight up to `steps`, then eight around it.
+// Divisors for the largest scale: eight up to `steps`, then eight around it.
 KQ_INLINE kq_v kq_divisors(float steps, int part) {
   const kq_v k = {0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f};
-  float width = 0.5f;
-  return part == 0 ? steps - width * k : steps + 0.75f - 0.21875f * k;
+  return part == 0 ? steps - 0.5f * k : steps + 0.75f - 0.21875f * k;
 }
 
 // dmin among 16 candidates, for the given mins.
@@ -162,6 +175,7 @@ typedef struct kq_affine_plan {
   int count;             // how many, even
   int refits;            // further fits from the best one
   int reach;             // integer scales tried either side
+  int rounds;            // of search and refit
 } kq_affine_plan;
 
 // Integer offsets a constant super-block -c: the divisor whose f16 quotient decodes nearest to c.
@@ -227,16 +241,16 @@ KQ_INLINE void kq_affine(
     kq_v unit = kq_inverse(a->range), z = kq_all(0.0f);
     // A constant sub-block is all offset.
     fit[g] = (kq_fit){z, z, a->range > 0.0f ? kq_all(__FLT_MAX__) : z, z, z};
-    for (int k = 0; k < plan.count; k += 2) {
-      const float *p = plan.tries[k];
-      kq_affine_try2(
-          y, w, n, weighted, top, a, p[0] * unit, kq_all(p[1]), p[2] * unit, kq_all(p[3]), &fit[g]);
-    }
     if (weighted && t.partial) {
       // The grid of a tensor that was quantized before shows in its whole range.
       kq_v low = kq_min(t.low[g], z), whole = kq_inverse(kq_max(t.high[g], z) - low);
       kq_v i0 = top * whole, i1 = (top - 1.0f) * whole, shift = low - a->low;
       kq_affine_try2(y, w, n, weighted, top, a, i0, shift * i0, i1, shift * i1, &fit[g]);
+    }
+    for (int k = 0; k < plan.count; k += 2) {
+      const float *p = plan.tries[k];
+      kq_affine_try2(
+          y, w, n, weighted, top, a, p[0] * unit, kq_all(p[1]), p[2] * unit, kq_all(p[3]), &fit[g]);
     }
     for (int k = 0; k < plan.refits; k++) {
       kq_v i0 = kq_inverse(fit[g].s), i1 = i0 * 0.98f, b = fit[g].b;
@@ -259,74 +273,74 @@ KQ_INLINE void kq_affine(
     kq_v m = kq_load(fits.m + 8 * g) + (sc[g] * d - fit[g].s) * kq_load(fits.ratio + 8 * g);
     kq_store(moved + 8 * g, kq_max(m, kq_all(0.0f)));
   }
-  float dmin = kq_choose_min(&fits, moved, steps), minverse = dmin > 0.0f ? 1.0f / dmin : 0.0f;
+  float dmin = kq_choose_min(&fits, moved, steps);
 
-  // 3. Exact search over neighbouring integers.
-  float total = 0.0f;
-  for (int g = 0; g < groups; g++) {
-    const kq_v *y = t.x + g * n, *w = t.w + g * n;
-    const kq_base *a = &base[g];
-    kq_v first = sc[g], z = kq_all(0.0f), ratio = fit[g].sq / a->sw;
-    kq_v m0 = -(a->low + fit[g].b), best = kq_all(__FLT_MAX__), bests = z, bestm = z;
-    for (int k = -plan.reach; k <= plan.reach; k++) {
-      kq_v c = kq_clamp(first + (float)k, 0.0f, steps), s = c * d, inverse = kq_inverse(s);
-      kq_v m = (m0 + (s - fit[g].s) * ratio) * minverse;
-      kq_v below = kq_clamp(kq_round(m - 0.5f), 0.0f, steps);
-      kq_v above = kq_clamp(below + 1.0f, 0.0f, steps);
-      kq_v e0, e1;
-      kq_affine_error2(y, w, n, weighted, top, a, s, inverse, below * dmin, above * dmin, &e0, &e1);
-      kq_v lower = e0 <= e1 ? below : above, e = kq_min(e0, e1);
-      kq_i better = e < best;
-      best = better ? e : best;
-      bests = better ? c : bests;
-      bestm = better ? lower : bestm;
+  for (int round = 0; round < plan.rounds; round++) {
+    // 3. Exact search over neighbouring integers.
+    float total = 0.0f, minverse = dmin > 0.0f ? 1.0f / dmin : 0.0f;
+    for (int g = 0; g < groups; g++) {
+      const kq_v *y = t.x + g * n, *w = t.w + g * n;
+      const kq_base *a = &base[g];
+      kq_v first = sc[g], z = kq_all(0.0f), ratio = fit[g].sq / a->sw;
+      kq_v m0 = -(a->low + fit[g].b), best = kq_all(__FLT_MAX__), bests = z, bestm = z;
+      for (int k = -plan.reach; k <= plan.reach; k++) {
+        kq_v c = kq_clamp(first + (float)k, 0.0f, steps), s = c * d, inverse = kq_inverse(s);
+        kq_v m = (m0 + (s - fit[g].s) * ratio) * minverse;
+        kq_v below = kq_clamp(kq_round(m - 0.5f), 0.0f, steps);
+        kq_v above = kq_clamp(below + 1.0f, 0.0f, steps);
+        kq_v e0, e1;
+        kq_affine_error2(y, w, n, weighted, top, a, s, inverse, below * dmin, above * dmin, &e0, &e1);
+        kq_v lower = e0 <= e1 ? below : above, e = kq_min(e0, e1);
+        kq_i better = e < best;
+        best = better ? e : best;
+        bests = better ? c : bests;
+        bestm = better ? lower : bestm;
+      }
+      sc[g] = bests;
+      mn[g] = bestm;
+      total += kq_sum(best);
     }
-    sc[g] = bests;
-    mn[g] = bestm;
-    total += kq_sum(best);
-  }
 
-  // 4. Least squares for d and dmin together.
-  float suu = 0.0f, suv = 0.0f, svv = 0.0f, sxu = 0.0f, sxv = 0.0f;
-  for (int g = 0; g < groups; g++) {
-    const kq_v *y = t.x + g * n, *w = t.w + g * n;
-    const kq_base *a = &base[g];
-    kq_v s = sc[g] * d, inverse = kq_inverse(s), offset = a->low + mn[g] * dmin, z = kq_all(0.0f);
-    kq_v sq = z, sqq = z, syq = z;
-    for (int i = 0; i < n; i++) {
-      kq_v q = kq_round(kq_clamp((y[i] + offset) * inverse, 0.0f, top));
-      kq_v p = weighted ? w[i] * q : q;
-      sq = sq + p;
-      sqq = sqq + p * q;
-      syq = syq + p * y[i];
+    // 4. Least squares for d and dmin together.
+    float suu = 0.0f, suv = 0.0f, svv = 0.0f, sxu = 0.0f, sxv = 0.0f;
+    for (int g = 0; g < groups; g++) {
+      const kq_v *y = t.x + g * n, *w = t.w + g * n;
+      const kq_base *a = &base[g];
+      kq_v s = sc[g] * d, inverse = kq_inverse(s), offset = a->low + mn[g] * dmin, z = kq_all(0.0f);
+      kq_v sq = z, sqq = z, syq = z;
+      for (int i = 0; i < n; i++) {
+        kq_v q = kq_round(kq_clamp((y[i] + offset) * inverse, 0.0f, top));
+        kq_v p = weighted ? w[i] * q : q;
+        sq = sq + p;
+        sqq = sqq + p * q;
+        syq = syq + p * y[i];
+      }
+      suu += kq_sum(sc[g] * sc[g] * sqq);
+      suv += kq_sum(sc[g] * mn[g] * sq);
+      svv += kq_sum(mn[g] * mn[g] * a->sw);
+      sxu += kq_sum(sc[g] * (syq + a->low * sq));
+      sxv += kq_sum(mn[g] * (a->sy + a->low * a->sw));
     }
-    suu += kq_sum(sc[g] * sc[g] * sqq);
-    suv += kq_sum(sc[g] * mn[g] * sq);
-    svv += kq_sum(mn[g] * mn[g] * a->sw);
-    sxu += kq_sum(sc[g] * (syq + a->low * sq));
-    sxv += kq_sum(mn[g] * (a->sy + a->low * a->sw));
-  }
-  float determinant = suu * svv - suv * suv;
-  float d1 = d, dmin1 = dmin;
-  if (determinant > 1e-6f * suu * svv) {
-    d1 = (sxu * svv - suv * sxv) / determinant;
-    dmin1 = (sxu * suv - suu * sxv) / determinant;
-  } else if (suu > 0.0f && svv == 0.0f) {
-    d1 = sxu / suu;
-  }
-  kq_v rounded = kq_half_round((kq_v){d1, dmin1, 0, 0, 0, 0, 0, 0});
-  d1 = rounded[0];
-  dmin1 = rounded[1];
-  if (d1 > 0.0f && (d1 != d || dmin1 != dmin)) {
+    float determinant = suu * svv - suv * suv;
+    float d1 = d, dmin1 = dmin;
+    if (determinant > 1e-6f * suu * svv) {
+      d1 = (sxu * svv - suv * sxv) / determinant;
+      dmin1 = (sxu * suv - suu * sxv) / determinant;
+    } else if (suu > 0.0f && svv == 0.0f) {
+      d1 = sxu / suu;
+    }
+    kq_v rounded = kq_half_round((kq_v){d1, dmin1, 0, 0, 0, 0, 0, 0});
+    d1 = rounded[0];
+    dmin1 = rounded[1];
+    if (d1 == 0.0f || (d1 == d && dmin1 == dmin)) break;
     float error = 0.0f;
     for (int g = 0; g < groups; g++) {
       error += kq_sum(kq_affine_error(
           t.x + g * n, t.w + g * n, n, weighted, top, &base[g], sc[g] * d1, mn[g] * dmin1));
     }
-    if (error < total) {
-      d = d1;
-      dmin = dmin1;
-    }
+    if (!(error < total)) break;
+    d = d1;
+    dmin = dmin1;
   }
   out->d = sign * d;
   out->dmin = sign * dmin;

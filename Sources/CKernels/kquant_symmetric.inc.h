@@ -8,6 +8,7 @@ typedef struct kq_symmetric_plan {
   const float *inverse;  // inverse scales to try, in codes per largest magnitude; negative mirrors
   int tries;             // how many, even
   int reach;             // integer scales tried either side
+  int rounds;            // of search and refit
 } kq_symmetric_plan;
 
 // Exact errors of decoded s * q, q the nearest code, for two scales.
@@ -51,13 +52,14 @@ KQ_INLINE void kq_symmetric_try2(
   kq_symmetric_take(sxq1, sqq1, gain, scale, weight);
 }
 
-// d among 16 candidates near largest / -steps, by the error that rounding to multiples of d adds.
+// d among 24 candidates near largest / -steps, by the error that rounding to multiples of d adds.
 KQ_INLINE float kq_choose_signed_step(
     const float *value, const float *cost, int count, float largest, float steps) {
   const kq_v part = {0.0f, 0.0625f, 0.125f, 0.1875f, 0.25f, 0.3125f, 0.375f, 0.4375f};
   float sign = largest < 0.0f ? 1.0f : -1.0f, best = 0.0f, least = 0.0f;
-  for (int h = 0; h < 2; h++) {
+  for (int h = 0; h < 3; h++) {
     kq_v t = h == 0 ? steps - 8.0f * part : steps - 3.5f * part + 0.75f;
+    if (h == 2) t = steps * (1.01f + 0.16f * part);
     kq_v d = kq_half_round(-sign * largest / t) * sign, inverse = kq_inverse(d), error = kq_all(0.0f);
     for (int j = 0; j < count; j++) {
       kq_v r = value[j] - d * kq_clamp(kq_round(value[j] * inverse), -steps, steps - 1.0f);
@@ -94,14 +96,14 @@ KQ_INLINE void kq_symmetric(
     }
     kq_v unit = kq_inverse(-low > high ? low : high);  // signed: the largest magnitude
     kq_v gain = z, s = z, weight = z;
+    if (weighted && t.partial) {
+      // The grid of a tensor that was quantized before shows in its whole range.
+      kq_v whole = kq_inverse(-t.low[g] > t.high[g] ? t.low[g] : t.high[g]);
+      kq_symmetric_try2(v, w, n, weighted, half, -half * whole, (1.0f - half) * whole, &gain, &s, &weight);
+    }
     for (int k = 0; k < plan.tries; k += 2) {
       kq_symmetric_try2(
           v, w, n, weighted, half, -plan.inverse[k] * unit, -plan.inverse[k + 1] * unit, &gain, &s, &weight);
-    }
-    if (weighted && t.partial) {
-      // The grid of a tensor that was quantized before shows in its whole range.
-      unit = kq_inverse(-t.low[g] > t.high[g] ? t.low[g] : t.high[g]);
-      kq_symmetric_try2(v, w, n, weighted, half, -half * unit, (1.0f - half) * unit, &gain, &s, &weight);
     }
     fit[g] = s;
     kq_store(scale + 8 * g, s);
@@ -119,42 +121,44 @@ KQ_INLINE void kq_symmetric(
 
   // 3. Exact search over neighbouring integers.
   kq_v sc[2];
-  float total = 0.0f;
-  for (int g = 0; g < groups; g++) {
-    const kq_v *v = t.x + g * n, *w = t.w + g * n;
-    kq_v first = kq_round(fit[g] * inverse), best = kq_all(__FLT_MAX__), chosen = kq_all(0.0f), e0, e1;
-    for (int k = 0; k <= plan.reach; k++) {
-      kq_v c0 = kq_clamp(first - (float)k, -steps, steps - 1.0f);
-      kq_v c1 = kq_clamp(first + (float)(k + 1), -steps, steps - 1.0f);
-      kq_symmetric_error2(v, w, n, weighted, half, c0 * d, c1 * d, &e0, &e1);
-      kq_i better = e0 < best;
-      best = better ? e0 : best;
-      chosen = better ? c0 : chosen;
-      better = e1 < best;
-      best = better ? e1 : best;
-      chosen = better ? c1 : chosen;
+  for (int g = 0; g < groups; g++) sc[g] = kq_round(fit[g] * inverse);
+  for (int round = 0; round < plan.rounds; round++) {
+    float total = 0.0f;
+    for (int g = 0; g < groups; g++) {
+      const kq_v *v = t.x + g * n, *w = t.w + g * n;
+      kq_v first = sc[g], best = kq_all(__FLT_MAX__), chosen = kq_all(0.0f), e0, e1;
+      for (int k = 0; k <= plan.reach; k++) {
+        kq_v c0 = kq_clamp(first - (float)k, -steps, steps - 1.0f);
+        kq_v c1 = kq_clamp(first + (float)(k + 1), -steps, steps - 1.0f);
+        kq_symmetric_error2(v, w, n, weighted, half, c0 * d, c1 * d, &e0, &e1);
+        kq_i better = e0 < best;
+        best = better ? e0 : best;
+        chosen = better ? c0 : chosen;
+        better = e1 < best;
+        best = better ? e1 : best;
+        chosen = better ? c1 : chosen;
+      }
+      sc[g] = chosen;
+      total += kq_sum(best);
     }
-    sc[g] = chosen;
-    total += kq_sum(best);
-  }
 
-  // 4. Least squares for d.
-  float sxu = 0.0f, suu = 0.0f;
-  for (int g = 0; g < groups; g++) {
-    const kq_v *v = t.x + g * n, *w = t.w + g * n;
-    kq_v i0 = kq_inverse(sc[g] * d), sxq = kq_all(0.0f), sqq = sxq;
-    for (int i = 0; i < n; i++) {
-      kq_v q = kq_round(kq_clamp(v[i] * i0, -half, half - 1.0f)), p = weighted ? w[i] * q : q;
-      sxq = sxq + p * v[i];
-      sqq = sqq + p * q;
+    // 4. Least squares for d.
+    float sxu = 0.0f, suu = 0.0f;
+    for (int g = 0; g < groups; g++) {
+      const kq_v *v = t.x + g * n, *w = t.w + g * n;
+      kq_v i0 = kq_inverse(sc[g] * d), sxq = kq_all(0.0f), sqq = sxq;
+      for (int i = 0; i < n; i++) {
+        kq_v q = kq_round(kq_clamp(v[i] * i0, -half, half - 1.0f)), p = weighted ? w[i] * q : q;
+        sxq = sxq + p * v[i];
+        sqq = sqq + p * q;
+      }
+      sxu += kq_sum(sc[g] * sxq);
+      suu += kq_sum(sc[g] * sc[g] * sqq);
     }
-    sxu += kq_sum(sc[g] * sxq);
-    suu += kq_sum(sc[g] * sc[g] * sqq);
-  }
-  float refit = suu > 0.0f ? sxu / suu : d;
-  float d1 = kq_half_round(kq_all(refit < 0.0f ? -refit : refit))[0];
-  d1 = refit < 0.0f ? -d1 : d1;
-  if (d1 != d && d1 != 0.0f) {
+    float refit = suu > 0.0f ? sxu / suu : d;
+    float d1 = kq_half_round(kq_all(refit < 0.0f ? -refit : refit))[0];
+    d1 = refit < 0.0f ? -d1 : d1;
+    if (d1 == d || d1 == 0.0f) break;
     float error = 0.0f;
     for (int g = 0; g < groups; g++) {
       kq_v e0, e1;
@@ -162,7 +166,8 @@ KQ_INLINE void kq_symmetric(
           t.x + g * n, t.w + g * n, n, weighted, half, sc[g] * d1, sc[g] * d1, &e0, &e1);
       error += kq_sum(e0);
     }
-    if (error < total) d = d1;
+    if (!(error < total)) break;
+    d = d1;
   }
   out->d = d;
   for (int g = 0; g < groups; g++) kq_store(out->scale + 8 * g, sc[g]);

@@ -1,19 +1,19 @@
 // Q2_K: 256 weights in 84 bytes, 2.625 bits each. x = d * scale * q - dmin * min, q 0...3.
 //
-// Layout (llama.cpp ggml/src/ggml-common.h, block_q2_K): 16 bytes, one per sub-block of 16 weights (scale in the
-// low nibble, min in the high one), 64 bytes of codes (half h of 128 weights: byte 32h + i holds weights i, i + 32,
-// i + 64, i + 96 of the half from the low bits up), d f16, dmin f16.
-// Method and edge cases: kquant.inc.h (affine search). Decoding is exact: one rounding per product and sum, the
-// same order as ggml's.
+// Layout (llama.cpp ggml/src/ggml-common.h, block_q2_K): 16 bytes, one per sub-block of 16 weights (scale in
+// the low nibble, min in the high one), 64 bytes of codes (half h of 128 weights: byte 32h + i holds weights
+// i, i + 32, i + 64, i + 96 of the half from the low bits up), d f16, dmin f16. Method and edge cases:
+// kquant.inc.h (affine search). Decoding is exact: one rounding per product and sum, the same order as
+// ggml's.
 #include "kquant.inc.h"
 
 static const float q2_k_tries[][2] = {
-    {3.0f, 0.0f}, {4.0f, 0.4f}, {4.4f, 1.2f}, {3.8f, 0.0f}, {2.8f, -0.6f}, {4.0f, 0.8f}, {3.0f, -0.2f},
+    {3.0f, 0.0f}, {4.0f, 0.4f}, {4.4f, 1.2f}, {3.8f, 0.0f}, {2.8f, 0.4f}, {4.0f, 0.8f}, {3.0f, -0.2f},
     {4.0f, 0.6f}, {5.2f, 0.4f}, {3.0f, 0.2f}, {3.8f, 0.2f}, {4.6f, 1.6f},
 };
 
 KQ_INLINE void enc_q2_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
-  const kq_affine_plan plan = {16, 3.0f, 15.0f, q2_k_tries, 12, 1, 1};
+  const kq_affine_plan plan = {16, 3.0f, 15.0f, q2_k_tries, 12, 1, 1, weighted ? 2 : 1};
   kq_result r;
   uint8_t q[kq_length];
   kq_affine(x, importance, plan, weighted, &r);

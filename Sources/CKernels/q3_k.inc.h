@@ -1,11 +1,10 @@
 // Q3_K: 256 weights in 110 bytes, 3.4375 bits each. x = d * scale * q, scale -32...31, q -4...3.
 //
-// Layout (llama.cpp ggml/src/ggml-common.h, block_q3_K): 32 bytes of high bits (bit b of byte i: weight 32b + i;
-// set means q >= 0), 64 bytes of low bits (as Q2_K's codes, of q + 4), 12 bytes with sixteen 6-bit scales, each
-// plus 32 (low nibbles in bytes 0...7, scale j and j + 8 sharing one; the upper two bits of scales j, j + 4, j + 8,
-// j + 12 in byte 8 + j), d f16.
-// Method and edge cases: kquant.inc.h (symmetric search). Decoding is exact: one rounding per product, the same
-// order as ggml's.
+// Layout (llama.cpp ggml/src/ggml-common.h, block_q3_K): 32 bytes of high bits (bit b of byte i: weight 32b +
+// i; set means q >= 0), 64 bytes of low bits (as Q2_K's codes, of q + 4), 12 bytes with sixteen 6-bit scales,
+// each plus 32 (low nibbles in bytes 0...7, scale j and j + 8 sharing one; the upper two bits of scales j, j
+// + 4, j + 8, j + 12 in byte 8 + j), d f16. Method and edge cases: kquant.inc.h (symmetric search). Decoding
+// is exact: one rounding per product, the same order as ggml's.
 #include "kquant.inc.h"
 
 static const float q3_k_inverse[] = {
@@ -13,7 +12,7 @@ static const float q3_k_inverse[] = {
 };
 
 KQ_INLINE void enc_q3_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
-  const kq_symmetric_plan plan = {16, 4.0f, 32.0f, q3_k_inverse, 12, 1};
+  const kq_symmetric_plan plan = {16, 4.0f, 32.0f, q3_k_inverse, 12, 1, weighted ? 2 : 1};
   kq_result r;
   uint8_t q[kq_length];
   kq_symmetric(x, importance, plan, weighted, &r);

@@ -1,9 +1,9 @@
 // Q4_K: 256 weights in 144 bytes, 4.5 bits each. x = d * scale * q - dmin * min, q 0...15.
 //
-// Layout (llama.cpp ggml/src/ggml-common.h, block_q4_K): d f16, dmin f16, 12 bytes with eight 6-bit scales and
-// mins, 128 bytes of codes: byte 32c + i holds sub-blocks 2c (low nibble) and 2c + 1 (high) of 32 weights.
-// Method and edge cases: kquant.inc.h (affine search). Decoding is exact: one rounding per product and sum, the
-// same order as ggml's.
+// Layout (llama.cpp ggml/src/ggml-common.h, block_q4_K): d f16, dmin f16, 12 bytes with eight 6-bit scales
+// and mins, 128 bytes of codes: byte 32c + i holds sub-blocks 2c (low nibble) and 2c + 1 (high) of 32
+// weights. Method and edge cases: kquant.inc.h (affine search). Decoding is exact: one rounding per product
+// and sum, the same order as ggml's.
 #include "kquant.inc.h"
 
 static const float q4_k_tries[][2] = {
@@ -13,7 +13,7 @@ static const float q4_k_tries[][2] = {
 };
 
 KQ_INLINE void enc_q4_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
-  const kq_affine_plan plan = {32, 15.0f, 63.0f, q4_k_tries, 14, 1, 1};
+  const kq_affine_plan plan = {32, 15.0f, 63.0f, q4_k_tries, 14, 1, 1, weighted ? 2 : 1};
   kq_result r;
   uint8_t q[kq_length];
   kq_affine(x, importance, plan, weighted, &r);

@@ -1,9 +1,9 @@
 // Q5_K: 256 weights in 176 bytes, 5.5 bits each. x = d * scale * q - dmin * min, q 0...31.
 //
-// Layout (llama.cpp ggml/src/ggml-common.h, block_q5_K): d f16, dmin f16, 12 bytes with eight 6-bit scales and
-// mins, 32 bytes of fifth bits (bit j of byte i: weight i of sub-block j), 128 bytes of low nibbles as in Q4_K.
-// Method and edge cases: kquant.inc.h (affine search). Decoding is exact: one rounding per product and sum, the
-// same order as ggml's.
+// Layout (llama.cpp ggml/src/ggml-common.h, block_q5_K): d f16, dmin f16, 12 bytes with eight 6-bit scales
+// and mins, 32 bytes of fifth bits (bit j of byte i: weight i of sub-block j), 128 bytes of low nibbles as in
+// Q4_K. Method and edge cases: kquant.inc.h (affine search). Decoding is exact: one rounding per product and
+// sum, the same order as ggml's.
 #include "kquant.inc.h"
 
 static const float q5_k_tries[][2] = {
@@ -13,7 +13,7 @@ static const float q5_k_tries[][2] = {
 };
 
 KQ_INLINE void enc_q5_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
-  const kq_affine_plan plan = {32, 31.0f, 63.0f, q5_k_tries, 16, 1, 1};
+  const kq_affine_plan plan = {32, 31.0f, 63.0f, q5_k_tries, 16, 1, 1, weighted ? 2 : 1};
   kq_result r;
   uint8_t q[kq_length];
   kq_affine(x, importance, plan, weighted, &r);

@@ -1,10 +1,10 @@
 // Q6_K: 256 weights in 210 bytes, 6.5625 bits each. x = d * scale * q, scale -128...127, q -32...31.
 //
 // Layout (llama.cpp ggml/src/ggml-common.h, block_q6_K), of q + 32: 128 bytes of low nibbles (half h of 128
-// weights: byte 64h + i holds weights i and i + 64, byte 64h + 32 + i weights i + 32 and i + 96), 64 bytes of upper
-// bit pairs (byte 32h + i: weights i, i + 32, i + 64, i + 96 from the low bits up), 16 signed scales, d f16.
-// Method and edge cases: kquant.inc.h (symmetric search). Decoding is exact: one rounding per product, the same
-// order as ggml's.
+// weights: byte 64h + i holds weights i and i + 64, byte 64h + 32 + i weights i + 32 and i + 96), 64 bytes of
+// upper bit pairs (byte 32h + i: weights i, i + 32, i + 64, i + 96 from the low bits up), 16 signed scales, d
+// f16. Method and edge cases: kquant.inc.h (symmetric search). Decoding is exact: one rounding per product,
+// the same order as ggml's.
 #include "kquant.inc.h"
 
 static const float q6_k_inverse[] = {
@@ -12,7 +12,7 @@ static const float q6_k_inverse[] = {
 };
 
 KQ_INLINE void enc_q6_k_block(const float *x, const float *importance, int weighted, uint8_t *out) {
-  const kq_symmetric_plan plan = {16, 32.0f, 128.0f, q6_k_inverse, 12, 2};
+  const kq_symmetric_plan plan = {16, 32.0f, 128.0f, q6_k_inverse, 12, 2, weighted ? 2 : 1};
   kq_result r;
   uint8_t q[kq_length];
   kq_symmetric(x, importance, plan, weighted, &r);
