@@ -14,6 +14,9 @@ struct FuzzTarget: Sendable {
   var repair: (@Sendable (inout [UInt8], [UInt8]) -> Void)?
   /// The most memory live at one time, in multiples of the input's size.
   var memoryFactor = 16
+  /// Memory allowed beside that, in bytes: errors, tables that start with some room, what every run reads
+  /// anew.
+  var fixedMemory: Int64 = 8_192
   /// Parses; returns a small number that tells kinds of success apart. An error other than ``TinctureError``
   /// cannot be thrown; a trap is a finding.
   let run: @Sendable ([UInt8]) throws(TinctureError) -> Int

@@ -17,8 +17,6 @@ struct Options {
 struct Fuzzer {
   /// The most processor time one input may take, in nanoseconds.
   private static let patience: UInt64 = 1_000_000_000
-  /// Memory allowed beside the multiple of the input's size: errors, tables that start with some room.
-  private static let slack: Int64 = 8_192
   /// The largest input made.
   private static let largestInput = 16_384
   private static let largestPool = 4_000
@@ -112,7 +110,7 @@ struct Fuzzer {
     }
     slowest = max(slowest, time)
     if time > Fuzzer.patience { fail("took \(time / 1_000_000) ms", input) }
-    let allowed = Int64(target.memoryFactor * input.count) + Fuzzer.slack
+    let allowed = Int64(target.memoryFactor * input.count) + target.fixedMemory
     highestPeak = max(highestPeak, peak)
     if input.count >= 4096 { highestRatio = max(highestRatio, Double(peak) / Double(input.count)) }
     if peak > allowed { fail("needed \(peak) bytes for an input of \(input.count)", input) }

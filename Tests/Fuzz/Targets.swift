@@ -4,17 +4,23 @@ import TinctureContainers
 import TinctureCore
 
 extension FuzzTarget {
+  /// A JSON text of one-digit numbers: 16 bytes a node for two of text, in a table that doubles and holds the
+  /// old half while it moves.
+  static let jsonMemoryFactor = 24
+
   static let json = FuzzTarget(
     name: "json",
     seeds: [
       #"{"a":[1,-2.5e3,true,false,null,"x\u00e9\ud83d\ude00\n"],"b":{"c":{}},"d":""}"#,
       #"[[[[[[1]]]]],{"k":"v","l":[{},[],""]},18446744073709551615]"#,
       #"{"model_type":"gemma3","text_config":{"hidden_size":640,"rope_scaling":null}}"#,
+      "[" + String(repeating: "1,", count: 4100) + "1]",
       "[" + (0..<1500).map(String.init).joined(separator: ",") + "]",
     ].map { Array($0.utf8) },
     words: [
       "{", "}", "[", "]", ",", ":", "\"", "\\u", "\\", "null", "true", "1e5", "//", "/*", "*/",
     ],
+    memoryFactor: jsonMemoryFactor,
     run: { bytes throws(TinctureError) in
       // Half of the inputs take the lenient way.
       let lenient = (bytes.count & 1) == 1
@@ -73,6 +79,7 @@ extension FuzzTarget {
       let header = UInt64(max(0, bytes.count - 8 - data))
       for index in 0..<8 { bytes[index] = UInt8(truncatingIfNeeded: header >> (8 * UInt64(index))) }
     },
+    memoryFactor: jsonMemoryFactor,
     run: { bytes throws(TinctureError) in
       let file = try SafetensorsFile(InputFile(memory: bytes, name: "fuzz"))
       try readAll(file)
@@ -97,6 +104,7 @@ extension FuzzTarget {
       "weight_map", "../", "/", ".safetensors", "\"", ":", ",", "{", "}", "metadata", "total_size",
       "\\u0000",
     ],
+    memoryFactor: jsonMemoryFactor,
     run: { bytes throws(TinctureError) in
       let index = try SafetensorsIndex(bytes, path: "fuzz")
       return min(index.shards.count, 15)
