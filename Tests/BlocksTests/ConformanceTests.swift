@@ -41,7 +41,7 @@ import TinctureBlocks
   @Test(arguments: BlockFormat.all)
   func subnormalsDecodeToFiniteValues(_ format: BlockFormat) throws {
     var random = Generator(state: 8)
-    for scale: Float in [1e-45, 1e-40, 1e-38, 1e-30, 1e-9] {
+    for scale: Float in [.leastNonzeroMagnitude, 1e-40, 1e-38, 1e-30, 1e-9] {
       let values = random.normal(Self.length, scale: scale)
       let bytes = try format.encoded(values, rowLength: Self.length)
       let decoded = format.decoded(bytes, rowLength: Self.length)

@@ -13,13 +13,11 @@ Needs the xllamacpp wheel (ggml inside), numpy, and gguf for --model. Writes
     NAME.decoded      what ggml decodes them to, little-endian floats
     blocks.json       rows of each distribution; ggml's squared errors, plain and for each importance; null
                       where ggml's blocks decode to infinity or NaN
-    MANIFEST.json     digests of these files, and how they were made
+Afterwards run tools/golden/manifest.py.
 """
 import argparse
 import ctypes as C
 import glob
-import hashlib
-import importlib.metadata
 import json
 import os
 import sys
@@ -183,17 +181,6 @@ def main():
                 errors[name][label][kind] = squared_error(part, decoded, w)
     table = {"rowLength": LENGTH, "kinds": places, "importance": list(weights), "ggmlErrors": errors}
     write("blocks.json", (json.dumps(table, indent=1, allow_nan=False) + "\n").encode())
-    versions = {p: importlib.metadata.version(p) for p in ("xllamacpp", "numpy")}
-    manifest = []
-    for name in sorted(written):
-        with open(os.path.join(arguments.out, name), "rb") as file:
-            digest = hashlib.sha256(file.read()).hexdigest()
-        manifest.append({"file": "blocks/" + name, "sha256": digest, "generator": "tools/golden/blocks.py",
-                         "argv": ["golden/blocks", "--model", "gemma3-270m-bf16.gguf"], "versions": versions,
-                         "seed": SEED})
-    with open(os.path.join(arguments.out, "MANIFEST.json"), "w") as file:
-        json.dump(manifest, file, indent=1)
-        file.write("\n")
     print(f"blocks: {len(rows)} rows, {len(written)} files in {arguments.out}", file=sys.stderr)
 
 
