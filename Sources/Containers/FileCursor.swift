@@ -121,7 +121,10 @@ package final class FileCursor {
   package func strings(count: Int, _ what: String) throws(TinctureError) -> ByteStrings {
     var strings = ByteStrings()
     strings.reserve(count: count, byteCount: 0)
-    for _ in 0..<count {
+    while true {
+      appendWhole(count, to: &strings)
+      guard strings.count < count else { break }
+      // The next one goes beyond the window.
       let length = try integer(UInt64.self, what)
       guard length <= remaining else { throw tooLong(length, what) }
       if length <= UInt64(window.count) {
@@ -132,6 +135,21 @@ package final class FileCursor {
       }
     }
     return strings
+  }
+
+  /// Appends the strings that lie in the window as a whole, until there are `count`.
+  private func appendWhole(_ count: Int, to strings: inout ByteStrings) {
+    guard offset >= windowStart, offset <= windowStart + UInt64(windowCount) else { return }
+    let filled = UnsafeRawBufferPointer(rebasing: window[..<windowCount])
+    var at = Int(offset - windowStart)
+    while strings.count < count, filled.count - at >= 8 {
+      let length = UInt64(littleEndian: filled.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+      guard length <= UInt64(filled.count - at - 8) else { break }
+      let end = at + 8 + Int(length)
+      strings.append(UnsafeRawBufferPointer(rebasing: filled[at + 8..<end]))
+      at = end
+    }
+    offset = windowStart + UInt64(at)
   }
 
   /// The next string: an u64 length and its bytes.
