@@ -33,6 +33,7 @@ enum Tool {
       return try emit(.document(Help.command(command)), command: nil, json: false)
     }
     try ArgumentParser.checkPositionals(parsed, for: command)
+    try InstructionSet.check()
     let isWatched =
       !parsed.has("quiet") && !parsed.has("json") && Console.isTerminal(.error)
     let line = isWatched ? ProgressLine() : nil

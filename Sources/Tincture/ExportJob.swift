@@ -1,3 +1,4 @@
+import TinctureBlocks
 import TinctureCalibration
 import TinctureCore
 
@@ -33,6 +34,7 @@ public struct ExportJob: Sendable {
   /// - Complexity: O(weights); memory as ``ExportPlan/memoryByteCount(threads:)`` says, within the budget.
   public func run(_ resources: Resources = Resources()) throws(TinctureError) -> JobReport {
     let start = ContinuousClock.now
+    try InstructionSet.check()
     try resources.cancellation.check()
     let parts = try checkedParts()
     let outputs = try OutputSet(parts: parts, replacing: replaces)
