@@ -1,5 +1,4 @@
 import Tincture
-import TinctureCore
 
 /// Options that every command shares.
 enum CommonOptions {

@@ -49,7 +49,8 @@ enum Completions {
     var lines = [
       "# bash completion for tincture",
       "_tincture() {",
-      "  local word=\"${COMP_WORDS[COMP_CWORD]}\" previous=\"${COMP_WORDS[COMP_CWORD-1]}\" command=\"${COMP_WORDS[1]}\"",
+      "  local word=\"${COMP_WORDS[COMP_CWORD]}\" previous=\"${COMP_WORDS[COMP_CWORD-1]}\"",
+      "  local command=\"${COMP_WORDS[1]}\"",
       "  COMPREPLY=()",
       "  if [ \"$COMP_CWORD\" -eq 1 ]; then",
       "    mapfile -t COMPREPLY < <(compgen -W '\(commandNames) --help --version' -- \"$word\")",

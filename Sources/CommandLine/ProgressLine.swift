@@ -1,6 +1,5 @@
 import Synchronization
 import Tincture
-import TinctureCore
 
 /// The one line on a terminal that says how far the work is: item, bytes, rate, time left.
 ///

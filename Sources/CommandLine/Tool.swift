@@ -1,5 +1,4 @@
 import Tincture
-import TinctureCore
 
 /// The whole program: words in, text out, exit status back.
 enum Tool {

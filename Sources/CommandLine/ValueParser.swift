@@ -15,8 +15,8 @@ enum ValueParser {
     return value
   }
 
-  /// A size in bytes: digits, perhaps a fraction, and a unit. `K M G T` and `KiB MiB GiB TiB` count in 1024s, `KB MB GB TB`
-  /// in 1000s; no unit or `B` is bytes.
+  /// A size in bytes: digits, perhaps a fraction, and a unit. `K M G T` and `KiB MiB GiB TiB` count in
+  /// 1024s, `KB MB GB TB` in 1000s; no unit or `B` is bytes.
   static func size(_ text: String, option: String) throws(TinctureError) -> UInt64 {
     let wrong = TinctureError(
       .init("argument.size", .usage), "--\(option) is no size",

@@ -1,4 +1,4 @@
-import TinctureCore
+import Tincture
 
 Console.ignoreWriteSignals()
 Interrupts.install()

@@ -2,8 +2,8 @@ import TinctureCatalog
 import TinctureContainers
 import TinctureCore
 
-/// A model on disk, opened: a folder, a safetensors file, an index of shards, or a GGUF file (any part of a split
-/// set). Headers only; no weight is read.
+/// A model on disk, opened: a folder, a safetensors file, an index of shards, or a GGUF file (any part of a
+/// split set). Headers only; no weight is read.
 public struct Checkpoint: Sendable {
   /// The containers it can come in.
   public enum Container: Sendable {
@@ -52,8 +52,8 @@ public struct Checkpoint: Sendable {
 
   /// The checkpoint under GGUF's names, every tensor claimed.
   ///
-  /// - Throws: what binding throws: unknown architectures, tensors no rule claims, values a stock engine would
-  ///   not compute with.
+  /// - Throws: what binding throws: unknown architectures, tensors no rule claims, values a stock engine
+  ///   would not compute with.
   public func bind(_ options: BindingOptions = BindingOptions()) throws(TinctureError) -> BoundModel
   {
     switch container {

@@ -32,9 +32,9 @@ extension ExportPlan {
 
   /// The model's metadata, the keys every output gets, the statistics' keys, and the user's own.
   ///
-  /// File type and version as llama-quantize writes them (llama.cpp `src/llama-quant.cpp`), statistics keys as
-  /// `tools/quantize/quantize.cpp`; the statistics' file is named without its folder, so that the output does not
-  /// depend on where it stood.
+  /// File type and version as llama-quantize writes them (llama.cpp `src/llama-quant.cpp`), statistics keys
+  /// as `tools/quantize/quantize.cpp`; the statistics' file is named without its folder, so that the output
+  /// does not depend on where it stood.
   static func metadata(
     _ model: BoundModel, _ recipe: Recipe, _ options: ExportOptions, _ statistics: StatisticsFile?
   ) throws(TinctureError) -> [(key: String, value: GGUFValue)] {

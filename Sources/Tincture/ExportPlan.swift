@@ -50,7 +50,8 @@ public struct ExportPlan: Sendable {
   /// Plans `model` in the formats of `recipe`.
   ///
   /// - Parameters:
-  ///   - statistics: an importance matrix; tensors it has no row for are encoded without weights, which a note says.
+  ///   - statistics: an importance matrix; tensors it has no row for are encoded without weights, which a
+  ///     note says.
   /// - Throws: the errors of `RecipeAssignment`, `MetadataOverride`, `GGUFLayout` and `StatisticsFile`.
   /// - Complexity: O(tensors + header bytes); holds the header and the importance rows.
   public init(

@@ -3,8 +3,8 @@ import TinctureBlocks
 import TinctureCatalog
 import TinctureCore
 
-/// Carries out a plan: every chunk of rows is read, widened, encoded and written at its known offset, by as many
-/// workers as there are; none waits for another.
+/// Carries out a plan: every chunk of rows is read, widened, encoded and written at its known offset, by as
+/// many workers as there are; none waits for another.
 struct Exporter: Sendable {
   /// Elements of an encoded chunk: its values stay in a core's cache between widening and encoding.
   private static let chunkElementCount = 128 << 10
@@ -63,8 +63,8 @@ struct Exporter: Sendable {
 
   /// Writes headers and tensors; nothing is synced or renamed.
   ///
-  /// - Throws: what reading, encoding or writing throws, with the tensor's name; of several failures the one of
-  ///   the first chunk.
+  /// - Throws: what reading, encoding or writing throws, with the tensor's name; of several failures
+  ///   the one of the first chunk.
   /// - Returns: how many workers ran at most.
   func run(_ resources: Resources) throws(TinctureError) -> Int {
     let held = plan.heldByteCount

@@ -3,8 +3,8 @@ import TinctureCore
 
 /// A metadata key the user sets: `KEY=VALUE` or `KEY:TYPE=VALUE`.
 ///
-/// Types: `str bool u8 i8 u16 i16 u32 i32 u64 i64 f32 f64`, and `str[]` for a list split at commas. Without a type
-/// the value takes the type the key has in the model, or is a string when the model has no such key.
+/// Types: `str bool u8 i8 u16 i16 u32 i32 u64 i64 f32 f64`, and `str[]` for a list split at commas. Without a
+/// type the value takes the type the key has in the model, or is a string when the model has no such key.
 public struct MetadataOverride: Sendable, Hashable {
   public let key: String
   /// The type's name as given, nil for "the key's own".

@@ -3,8 +3,8 @@ import TinctureCore
 
 /// The buffers one worker needs for a chunk: source bytes, their values, the encoded bytes.
 ///
-/// One worker has it at a time (``SlabPool`` hands it out), hence the unchecked conformance.
-final class Slab: @unchecked Sendable {
+/// One worker has it at a time: ``SlabPool`` hands it out.
+final class Slab: Sendable {
   /// Sizes in bytes of the three buffers.
   struct Sizes: Sendable {
     var source = 0
@@ -20,20 +20,35 @@ final class Slab: @unchecked Sendable {
     }
   }
 
-  let source: UnsafeMutableRawBufferPointer
-  let values: UnsafeMutableBufferPointer<Float>
-  let encoded: UnsafeMutableRawBufferPointer
+  private let buffers:
+    Unchecked<
+      (
+        source: UnsafeMutableRawBufferPointer, values: UnsafeMutableBufferPointer<Float>,
+        encoded: UnsafeMutableRawBufferPointer
+      )
+    >
 
   init(_ sizes: Sizes) {
-    source = .allocate(byteCount: sizes.source, alignment: 64)
-    values = UnsafeMutableRawBufferPointer.allocate(byteCount: sizes.values, alignment: 64)
-      .bindMemory(to: Float.self)
-    encoded = .allocate(byteCount: sizes.encoded, alignment: 64)
+    func allocate(_ byteCount: Int) -> UnsafeMutableRawBufferPointer {
+      .allocate(byteCount: byteCount, alignment: 64)
+    }
+    buffers = Unchecked(
+      (
+        allocate(sizes.source), allocate(sizes.values).bindMemory(to: Float.self),
+        allocate(sizes.encoded)
+      ))
   }
+
+  /// Stored bytes as they are read.
+  var source: UnsafeMutableRawBufferPointer { buffers.value.source }
+  /// The same widened.
+  var values: UnsafeMutableBufferPointer<Float> { buffers.value.values }
+  /// Bytes as they are written.
+  var encoded: UnsafeMutableRawBufferPointer { buffers.value.encoded }
 
   deinit {
     source.deallocate()
-    values.deallocate()
+    UnsafeMutableRawBufferPointer(values).deallocate()
     encoded.deallocate()
   }
 }

@@ -7,8 +7,7 @@ enum ConvertCommand {
     positionals: [
       .init(
         placeholder: "CHECKPOINT",
-        summary:
-          "A folder with config.json and *.safetensors, one .safetensors file in such a folder, or a GGUF file."
+        summary: Export.source
       )
     ],
     options: [
@@ -16,14 +15,15 @@ enum ConvertCommand {
       .value(
         "type", "TYPE", hint: .choices { ["auto", "bf16", "f16", "f32"] },
         """
-        Type of the matrices; norms, biases and the like are F32. 'auto', the default, keeps every matrix exactly: F16 \
-        or BF16 when all of them are, else F32.
+        Type of the matrices; norms, biases and the like are F32. 'auto', the default, keeps every \
+        matrix exactly: F16 or BF16 when all of them are, else F32.
         """),
     ] + Export.options + CommonOptions.all,
     discussion: [
       """
-      Every tensor of the checkpoint ends as written, merged, or left out by a rule that the report names; anything \
-      else is an error. Weights pass through memory in small pieces, whatever the model's size.
+      Every tensor of the checkpoint ends as written, merged, or left out by a rule that the report \
+      names; anything else is an error. Weights pass through memory in small pieces, whatever the \
+      model's size.
       """
     ],
     examples: [

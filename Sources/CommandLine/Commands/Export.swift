@@ -2,6 +2,12 @@ import Tincture
 
 /// What `convert` and `quantize` share: their options, and the job behind both.
 enum Export {
+  /// What may be named as a source.
+  static let source = """
+    A folder with config.json and *.safetensors, one .safetensors file in such a folder, or a GGUF \
+    file.
+    """
+
   static let output = OptionSpec.value(
     "output", short: "o", "OUT.gguf", hint: .path,
     "The GGUF file to write. It appears under this name only when it is whole.")
@@ -10,8 +16,8 @@ enum Export {
     .value(
       "tensor-type", "PATTERN=TYPE", repeated: true,
       """
-      Give tensors whose GGUF name matches the regular expression PATTERN this type, such as 'attn_v=q6_k' or \
-      'blk\\.0\\.=q8_0'. The first pattern found in a name decides.
+      Give tensors whose GGUF name matches the regular expression PATTERN this type, such as \
+      'attn_v=q6_k' or 'blk\\.0\\.=q8_0'. The first pattern found in a name decides.
       """),
     .value(
       "output-type", "TYPE", hint: formats,
@@ -20,14 +26,15 @@ enum Export {
     .value(
       "metadata", "KEY=VALUE", repeated: true,
       """
-      Set a metadata key: general.* names and texts, the tokenizer's settings, or a key of your own. KEY:TYPE=VALUE \
-      gives the type: str bool u8 i8 u16 i16 u32 i32 u64 i64 f32 f64, or str[] for a list split at commas.
+      Set a metadata key: general.* names and texts, the tokenizer's settings, or a key of your own. \
+      KEY:TYPE=VALUE gives the type: str bool u8 i8 u16 i16 u32 i32 u64 i64 f32 f64, or str[] for a list \
+      split at commas.
       """),
     .value(
       "split-size", "SIZE", hint: .size,
       """
-      Write parts OUT-00001-of-0000N.gguf with at most SIZE of weights each, such as 2G; llama.cpp loads the set \
-      by its first part.
+      Write parts OUT-00001-of-0000N.gguf with at most SIZE of weights each, such as 2G; llama.cpp loads \
+      the set by its first part.
       """),
     .value(
       "pre-tokenizer", "NAME",
@@ -37,15 +44,15 @@ enum Export {
 
   static let formats = ValueHint.choices { BlockFormat.all.map { $0.name.lowercased() } }
 
-  /// The names of all recipes, for help and completions; empty when `formats/` cannot be read.
-  static func recipeNames(quantizing: Bool?) -> [String] {
+  /// The names of all recipes, for help and completions; none when `formats/` cannot be read, which a command
+  /// that needs a recipe then says.
+  static let recipeNames: [String] = {
     do throws(TinctureError) {
-      return try Recipe.all().filter { quantizing == nil || $0.isQuantizing == quantizing }
-        .map(\.name)
+      return try Recipe.all().map(\.name)
     } catch {
       return []
     }
-  }
+  }()
 
   /// Opens, binds, plans and writes (or rehearses).
   static func run(

@@ -7,14 +7,13 @@ enum InspectCommand {
     positionals: [
       .init(
         placeholder: "PATH",
-        summary:
-          "A folder with config.json and *.safetensors, one .safetensors file in such a folder, or a GGUF file."
+        summary: Export.source
       )
     ],
     options: [
       .flag("tensors", "List every tensor of the source."),
       .value(
-        "plan", "RECIPE", hint: .choices { Export.recipeNames(quantizing: nil) },
+        "plan", "RECIPE", hint: .choices { Export.recipeNames },
         "Show what this recipe would write: each tensor's type and the reason for it, and the sizes."
       ),
       .value(
@@ -22,7 +21,10 @@ enum InspectCommand {
         "llama.cpp's name of the pre-tokenizer, when the checkpoint's own is not recognised."),
     ] + CommonOptions.all,
     discussion: [
-      "Reads headers, configuration and tokenizer, never weights, and writes nothing (--force and --dry-run change nothing)."
+      """
+      Reads headers, configuration and tokenizer, never weights, and writes nothing (--force and \
+      --dry-run change nothing).
+      """
     ],
     examples: [
       ("tincture inspect gemma-3-270m", "architecture, parameters, notes"),

@@ -7,17 +7,16 @@ enum QuantizeCommand {
     positionals: [
       .init(
         placeholder: "CHECKPOINT|MODEL.gguf",
-        summary:
-          "A folder with config.json and *.safetensors, one .safetensors file in such a folder, or a GGUF file."
+        summary: Export.source
       )
     ],
     options: [
       Export.output,
       .value(
-        "recipe", "NAME", hint: .choices { Export.recipeNames(quantizing: nil) },
+        "recipe", "NAME", hint: .choices { Export.recipeNames },
         """
-        Which type each tensor gets: \(Export.recipeNames(quantizing: nil).joined(separator: " ")). 'tincture inspect \
-        CHECKPOINT --plan NAME' shows the choices and the size.
+        Which type each tensor gets: \(Export.recipeNames.joined(separator: " ")). \
+        'tincture inspect CHECKPOINT --plan NAME' shows the choices and the size.
         """),
       .value(
         "importance", "IMATRIX", hint: .path,
@@ -25,8 +24,9 @@ enum QuantizeCommand {
     ] + Export.options + CommonOptions.all,
     discussion: [
       """
-      Goes straight from the checkpoint's weights to the quantized file; there is no 16-bit file in between. The types \
-      are those llama-quantize chooses, and the same input, recipe and importance matrix always give the same bytes.
+      Goes straight from the checkpoint's weights to the quantized file; there is no 16-bit file in \
+      between. The types are those llama-quantize chooses, and the same input, recipe and importance \
+      matrix always give the same bytes.
       """
     ],
     examples: [
