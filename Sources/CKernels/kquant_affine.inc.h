@@ -10,6 +10,7 @@ typedef struct kq_fit {
 // What does not change during the search, per eight sub-blocks; y = x - low >= 0.
 typedef struct kq_base {
   kq_v low, range, sw, sy, syy;  // smallest element (at most 0), largest - low, sum(w), sum(w y), sum(w y y)
+  kq_v size;                     // of the sums of a try that is not shifted: their noise is 2e-6 of it
 } kq_base;
 
 // Subtracts `low` in place and sums.
@@ -27,13 +28,13 @@ KQ_INLINE void kq_affine_base(kq_v *y, const kq_v *w, int n, int weighted, kq_ba
     sy = sy + wy;
     syy = syy + wy * y[i];
   }
-  *base = (kq_base){low, high - low, weighted ? sw : kq_all((float)n), sy, syy};
+  *base = (kq_base){low, high - low, weighted ? sw : kq_all((float)n), sy, syy, syy};
 }
 
-// Least squares for the sums of one try, with the constraint low + b <= 0; takes it over where it is better
-// by more than the noise of the sums. Sums of the residual u - q (u = y * inverse - shift) instead of y keep
-// the fit of data that lie on the tried grid exact, however uneven the weights. Where all q are alike b stays
-// 0.
+// Least squares for the sums of one try, with the constraint low + b <= 0; takes it over where it is better.
+// Errors below the noise of the sums count as equal, so that the first of several exact fits stays. Sums of
+// the residual u - q (u = y * inverse - shift) instead of y keep the fit of data that lie on the tried grid
+// exact, however uneven the weights. Where all q are alike b stays 0.
 KQ_INLINE void kq_affine_solve(
     const kq_base *a, kq_v inverse, kq_v shift, kq_v sqq, kq_v srq, kq_v sr, kq_fit *fit) {
   kq_v unit = kq_inverse(inverse);
@@ -50,8 +51,8 @@ KQ_INLINE void kq_affine_solve(
   slope = (alike | bounded) ? (srq - offset * sq) / sqq : slope;
   kq_v error = suu - 2.0f * srq - sqq + slope * (slope * sqq - 2.0f * srq);
   error = (error + offset * (offset * a->sw - 2.0f * (sr - slope * sq))) * (unit * unit);
-  kq_v noise = 5e-7f * (a->syy + a->sw * (shift * unit) * (shift * unit));
-  kq_i better = (sqq > 0.0f) & (slope >= -1.0f) & (error < fit->error - noise);
+  error = kq_max(error, 2e-6f * (a->size + a->sw * (shift * unit) * (shift * unit)));
+  kq_i better = (sqq > 0.0f) & (slope >= -1.0f) & (error < fit->error);
   fit->s = better ? unit + slope * unit : fit->s;
   fit->b = better ? (offset + shift) * unit : fit->b;
   fit->error = better ? error : fit->error;
@@ -246,6 +247,7 @@ KQ_INLINE void kq_affine(
       kq_v low = kq_min(t.low[g], z), whole = kq_inverse(kq_max(t.high[g], z) - low);
       kq_v i0 = top * whole, i1 = (top - 1.0f) * whole, shift = low - a->low;
       kq_affine_try2(y, w, n, weighted, top, a, i0, shift * i0, i1, shift * i1, &fit[g]);
+      base[g].size = a->syy + a->sw * (shift * shift);
     }
     for (int k = 0; k < plan.count; k += 2) {
       const float *p = plan.tries[k];

@@ -26,18 +26,25 @@ KQ_INLINE void kq_symmetric_error2(
   *e1 = error1;
 }
 
-KQ_INLINE void kq_symmetric_take(kq_v sxq, kq_v sqq, kq_v *gain, kq_v *scale, kq_v *weight) {
-  kq_v s = sxq / sqq, g = s * sxq;
-  kq_i better = (sqq > 0.0f) & (g > *gain * (1.0f + 1e-6f));
-  *gain = better ? g : *gain;
-  *scale = better ? s : *scale;
-  *weight = better ? sqq : *weight;
+// The best fit so far of eight sub-blocks: x ~ scale * q, gain = sum(w x x) - error, sqq = sum(w q q).
+typedef struct kq_signed_fit {
+  kq_v scale, gain, sqq;
+} kq_signed_fit;
+
+// Least squares for the sums of one try; takes it over where it is better. Gains above `all`, sum(w x x) less
+// the noise of the sums, count as equal, so that the first of several exact fits stays.
+KQ_INLINE void kq_symmetric_take(kq_v sxq, kq_v sqq, kq_v all, kq_signed_fit *fit) {
+  kq_v s = sxq / sqq, gain = kq_min(s * sxq, all);
+  kq_i better = (sqq > 0.0f) & (gain > fit->gain);
+  fit->gain = better ? gain : fit->gain;
+  fit->scale = better ? s : fit->scale;
+  fit->sqq = better ? sqq : fit->sqq;
 }
 
 // Tries q = round(x * inverse) for two inverse scales.
 KQ_INLINE void kq_symmetric_try2(
-    const kq_v *x, const kq_v *w, int n, int weighted, float half, kq_v i0, kq_v i1, kq_v *gain, kq_v *scale,
-    kq_v *weight) {
+    const kq_v *x, const kq_v *w, int n, int weighted, float half, kq_v i0, kq_v i1, kq_v all,
+    kq_signed_fit *fit) {
   kq_v z = kq_all(0.0f), sxq0 = z, sqq0 = z, sxq1 = z, sqq1 = z;
   for (int i = 0; i < n; i++) {
     kq_v q0 = kq_round(kq_clamp(x[i] * i0, -half, half - 1.0f));
@@ -48,8 +55,8 @@ KQ_INLINE void kq_symmetric_try2(
     sxq1 = sxq1 + p1 * x[i];
     sqq1 = sqq1 + p1 * q1;
   }
-  kq_symmetric_take(sxq0, sqq0, gain, scale, weight);
-  kq_symmetric_take(sxq1, sqq1, gain, scale, weight);
+  kq_symmetric_take(sxq0, sqq0, all, fit);
+  kq_symmetric_take(sxq1, sqq1, all, fit);
 }
 
 // d among 24 candidates near largest / -steps, by the error that rounding to multiples of d adds.
@@ -75,68 +82,46 @@ KQ_INLINE float kq_choose_signed_step(
   return best;
 }
 
-// Searches one super-block. `x` and `importance` (may be NULL when not weighted) in natural order.
-KQ_INLINE void kq_symmetric(
-    const float *x, const float *importance, const kq_symmetric_plan plan, int weighted, kq_result *out) {
-  const int n = plan.n, groups = kq_vectors / n, count = 8 * groups;
-  const float half = plan.half, steps = plan.steps;
-  kq_tile t;
-  memset(out, 0, sizeof *out);
-  if (kq_fill(&t, x, importance, n, weighted) == 0.0f) return;
-
-  // 1. Real-valued fits.
-  kq_v fit[2];
-  float scale[16], cost[16];
-  for (int g = 0; g < groups; g++) {
-    const kq_v *v = t.x + g * n, *w = t.w + g * n;
-    kq_v z = kq_all(0.0f), low = z, high = z;
-    for (int i = 0; i < n; i++) {
-      low = kq_min(low, v[i]);
-      high = kq_max(high, v[i]);
-    }
-    kq_v unit = kq_inverse(-low > high ? low : high);  // signed: the largest magnitude
-    kq_v gain = z, s = z, weight = z;
-    if (weighted && t.partial) {
-      // The grid of a tensor that was quantized before shows in its whole range.
-      kq_v whole = kq_inverse(-t.low[g] > t.high[g] ? t.low[g] : t.high[g]);
-      kq_symmetric_try2(v, w, n, weighted, half, -half * whole, (1.0f - half) * whole, &gain, &s, &weight);
-    }
-    for (int k = 0; k < plan.tries; k += 2) {
-      kq_symmetric_try2(
-          v, w, n, weighted, half, -plan.inverse[k] * unit, -plan.inverse[k + 1] * unit, &gain, &s, &weight);
-    }
-    fit[g] = s;
-    kq_store(scale + 8 * g, s);
-    kq_store(cost + 8 * g, weight);
+// Whether all elements have one sign and sizes within a factor of two: nearly all codes are alike then.
+KQ_INLINE int kq_symmetric_narrow(const kq_tile *t) {
+  kq_v low = t->x[0], high = t->x[0];
+  for (int i = 1; i < kq_vectors; i++) {
+    low = kq_min(low, t->x[i]);
+    high = kq_max(high, t->x[i]);
   }
+  float bottom = kq_smallest(low), top = kq_largest(high);
+  return (bottom > 0.0f && 2.0f * bottom > top) || (top < 0.0f && 2.0f * top < bottom);
+}
 
-  // 2. Super-block scale.
-  float largest = 0.0f;
-  for (int j = 0; j < count; j++) {
-    float a = largest < 0.0f ? -largest : largest, b = scale[j] < 0.0f ? -scale[j] : scale[j];
-    if (b > a) largest = scale[j];
-  }
-  float d = kq_choose_signed_step(scale, cost, count, largest, steps);
-  float inverse = d != 0.0f ? 1.0f / d : 0.0f;
-
-  // 3. Exact search over neighbouring integers.
+// Integer scales and d from real-valued fits and a first d; returns the error. `mixed` also tries scales a
+// third larger, with codes a quarter smaller: together the products of both lie closer to each other.
+KQ_INLINE float kq_symmetric_settle(
+    const kq_tile *t, const kq_symmetric_plan plan, int weighted, const kq_v *fit, float d, int mixed,
+    kq_result *out) {
+  const int n = plan.n, groups = kq_vectors / n;
+  const float half = plan.half, steps = plan.steps, inverse = d != 0.0f ? 1.0f / d : 0.0f;
   kq_v sc[2];
+  float total = 0.0f;
   for (int g = 0; g < groups; g++) sc[g] = kq_round(fit[g] * inverse);
   for (int round = 0; round < plan.rounds; round++) {
-    float total = 0.0f;
+    // 3. Exact search over neighbouring integers.
+    total = 0.0f;
     for (int g = 0; g < groups; g++) {
-      const kq_v *v = t.x + g * n, *w = t.w + g * n;
-      kq_v first = sc[g], best = kq_all(__FLT_MAX__), chosen = kq_all(0.0f), e0, e1;
-      for (int k = 0; k <= plan.reach; k++) {
-        kq_v c0 = kq_clamp(first - (float)k, -steps, steps - 1.0f);
-        kq_v c1 = kq_clamp(first + (float)(k + 1), -steps, steps - 1.0f);
-        kq_symmetric_error2(v, w, n, weighted, half, c0 * d, c1 * d, &e0, &e1);
-        kq_i better = e0 < best;
-        best = better ? e0 : best;
-        chosen = better ? c0 : chosen;
-        better = e1 < best;
-        best = better ? e1 : best;
-        chosen = better ? c1 : chosen;
+      const kq_v *v = t->x + g * n, *w = t->w + g * n;
+      kq_v best = kq_all(__FLT_MAX__), chosen = kq_all(0.0f), e0, e1;
+      for (int way = 0; way <= (mixed && round == 0); way++) {
+        kq_v first = way == 0 ? sc[g] : kq_round(fit[g] * inverse * (4.0f / 3.0f));
+        for (int k = 0; k <= plan.reach; k++) {
+          kq_v c0 = kq_clamp(first - (float)k, -steps, steps - 1.0f);
+          kq_v c1 = kq_clamp(first + (float)(k + 1), -steps, steps - 1.0f);
+          kq_symmetric_error2(v, w, n, weighted, half, c0 * d, c1 * d, &e0, &e1);
+          kq_i better = e0 < best;
+          best = better ? e0 : best;
+          chosen = better ? c0 : chosen;
+          better = e1 < best;
+          best = better ? e1 : best;
+          chosen = better ? c1 : chosen;
+        }
       }
       sc[g] = chosen;
       total += kq_sum(best);
@@ -145,7 +130,7 @@ KQ_INLINE void kq_symmetric(
     // 4. Least squares for d.
     float sxu = 0.0f, suu = 0.0f;
     for (int g = 0; g < groups; g++) {
-      const kq_v *v = t.x + g * n, *w = t.w + g * n;
+      const kq_v *v = t->x + g * n, *w = t->w + g * n;
       kq_v i0 = kq_inverse(sc[g] * d), sxq = kq_all(0.0f), sqq = sxq;
       for (int i = 0; i < n; i++) {
         kq_v q = kq_round(kq_clamp(v[i] * i0, -half, half - 1.0f)), p = weighted ? w[i] * q : q;
@@ -163,14 +148,76 @@ KQ_INLINE void kq_symmetric(
     for (int g = 0; g < groups; g++) {
       kq_v e0, e1;
       kq_symmetric_error2(
-          t.x + g * n, t.w + g * n, n, weighted, half, sc[g] * d1, sc[g] * d1, &e0, &e1);
+          t->x + g * n, t->w + g * n, n, weighted, half, sc[g] * d1, sc[g] * d1, &e0, &e1);
       error += kq_sum(e0);
     }
     if (!(error < total)) break;
     d = d1;
+    total = error;
   }
   out->d = d;
   for (int g = 0; g < groups; g++) kq_store(out->scale + 8 * g, sc[g]);
+  return total;
+}
+
+// Searches one super-block. `x` and `importance` (may be NULL when not weighted) in natural order.
+KQ_INLINE void kq_symmetric(
+    const float *x, const float *importance, const kq_symmetric_plan plan, int weighted, kq_result *out) {
+  const int n = plan.n, groups = kq_vectors / n, count = 8 * groups;
+  const float half = plan.half, steps = plan.steps;
+  kq_tile t;
+  memset(out, 0, sizeof *out);
+  if (kq_fill(&t, x, importance, n, weighted) == 0.0f) return;
+
+  // 1. Real-valued fits.
+  kq_v fit[2];
+  float scale[16], cost[16];
+  for (int g = 0; g < groups; g++) {
+    const kq_v *v = t.x + g * n, *w = t.w + g * n;
+    kq_v z = kq_all(0.0f), low = z, high = z, all = z;
+    for (int i = 0; i < n; i++) {
+      low = kq_min(low, v[i]);
+      high = kq_max(high, v[i]);
+      all = all + (weighted ? w[i] * v[i] : v[i]) * v[i];
+    }
+    all = all * (1.0f - 1e-6f);
+    kq_v unit = kq_inverse(-low > high ? low : high);  // signed: the largest magnitude
+    kq_signed_fit best = {z, z, z};
+    if (weighted && t.partial) {
+      // The grid of a tensor that was quantized before shows in its whole range.
+      kq_v whole = kq_inverse(-t.low[g] > t.high[g] ? t.low[g] : t.high[g]);
+      kq_symmetric_try2(v, w, n, weighted, half, -half * whole, (1.0f - half) * whole, all, &best);
+    }
+    for (int k = 0; k < plan.tries; k += 2) {
+      kq_symmetric_try2(
+          v, w, n, weighted, half, -plan.inverse[k] * unit, -plan.inverse[k + 1] * unit, all, &best);
+    }
+    fit[g] = best.scale;
+    kq_store(scale + 8 * g, best.scale);
+    kq_store(cost + 8 * g, best.sqq);
+  }
+
+  // 2. Super-block scale.
+  float largest = 0.0f;
+  for (int j = 0; j < count; j++) {
+    float a = largest < 0.0f ? -largest : largest, b = scale[j] < 0.0f ? -scale[j] : scale[j];
+    if (b > a) largest = scale[j];
+  }
+  float d = kq_choose_signed_step(scale, cost, count, largest, steps);
+
+  float error = kq_symmetric_settle(&t, plan, weighted, fit, d, 0, out);
+  if (half == 4.0f && kq_symmetric_narrow(&t)) {
+    for (int k = 0; k < 4; k++) {
+      kq_result other;
+      float size = kq_half_round(kq_all((d < 0.0f ? -d : d) * (1.2f + 0.07f * (float)k)))[0];
+      memset(&other, 0, sizeof other);
+      float now = kq_symmetric_settle(&t, plan, weighted, fit, d < 0.0f ? -size : size, 1, &other);
+      if (now < error) {
+        error = now;
+        *out = other;
+      }
+    }
+  }
 }
 
 // Codes of sub-block j after a search, from 0 (x = -half) to 2 * half - 1.
