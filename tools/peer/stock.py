@@ -57,6 +57,8 @@ FUNCTIONS = {
     "llama_decode": (INT, [POINTER, Batch]),
     "llama_get_logits_ith": (FLOATS, [POINTER, INT]),
     "llama_get_embeddings_seq": (FLOATS, [POINTER, INT]),
+    "llama_get_memory": (POINTER, [POINTER]),
+    "llama_memory_clear": (None, [POINTER, C.c_bool]),
     "llama_set_embeddings": (None, [POINTER, C.c_bool]),
     "llama_set_n_threads": (None, [POINTER, INT, INT]),
 }
@@ -104,6 +106,11 @@ class Stock:
     def close(self):
         self.lib.llama_free(self.context)
         self.lib.llama_model_free(self.model)
+
+    def clear(self):
+        """Forgets everything that was run."""
+        self.lib.llama_memory_clear(self.lib.llama_get_memory(self.context), True)
+        self.position = 0
 
     def tokens(self, text):
         data = text.encode()
