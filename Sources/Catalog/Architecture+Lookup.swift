@@ -8,7 +8,7 @@ extension Architecture {
   package static func all() throws(TinctureError) -> [Architecture] {
     var architectures: [Architecture] = []
     for file in try BundledFile.all(in: "architectures") {
-      architectures.append(try ArchitectureFile.decode(file))
+      architectures.append(try decode(file.bytes, name: file.name))
     }
     try ArchitectureValidator.check(architectures)
     return architectures
@@ -27,7 +27,8 @@ extension Architecture {
       advice: "describe it in formats/architectures/ (formats/README.md says how)")
   }
 
-  /// The architecture of a checkpoint: by `architectures[0]`, else by `model_type`, else by a tensor that only
+  /// The architecture of a checkpoint: by `architectures[0]`, else by `model_type`, else by a tensor that
+  /// only
   /// one family has.
   ///
   /// - Throws: `config.architectures`, `architecture.unknown`.
@@ -65,7 +66,8 @@ extension Architecture {
       }
       if isMet {
         notes.append(
-          "config.json names neither architecture nor model_type: the tensor \(signature.text) says \(architecture.name)"
+          "config.json names neither architecture nor model_type: the tensor "
+            + "\(signature.text) says \(architecture.name)"
         )
         return architecture
       }

@@ -3,18 +3,9 @@ import TinctureText
 
 /// Reads an architecture file. Strict: an unknown key, word or pattern is an error with file and byte.
 struct ArchitectureFile {
-  private let file: String
+  let file: String
 
-  init(_ bundled: BundledFile) { file = bundled.name }
-
-  /// - Throws: `formats.*`.
-  static func decode(_ bundled: BundledFile) throws(TinctureError) -> Architecture {
-    let root = try JSON.parse(
-      bundled.bytes, file: "formats/" + bundled.name, mode: .lenient, code: "formats")
-    return try ArchitectureFile(bundled).architecture(FormatObject(root))
-  }
-
-  private func architecture(_ object: FormatObject) throws(TinctureError) -> Architecture {
+  func architecture(_ object: FormatObject) throws(TinctureError) -> Architecture {
     var object = object
     let architecture = Architecture(
       fileName: file,
@@ -216,5 +207,15 @@ struct ArchitectureFile {
       try object.finish()
     }
     return rules
+  }
+}
+
+extension Architecture {
+  /// Reads an architecture file; `name` is its path below `formats/`.
+  ///
+  /// - Throws: `formats.*` with file and byte.
+  package static func decode(_ bytes: [UInt8], name: String) throws(TinctureError) -> Architecture {
+    let root = try JSON.parse(bytes, file: "formats/" + name, mode: .lenient, code: "formats")
+    return try ArchitectureFile(file: name).architecture(FormatObject(root))
   }
 }

@@ -39,7 +39,8 @@ package enum ArchitectureValidator {
     }
   }
 
-  /// A name that one rule is made for is claimed by that rule alone; so no rule is unreachable and none overlap.
+  /// A name that one rule is made for is claimed by that rule alone; so no rule is unreachable and none
+  /// overlap.
   private static func reachableRules(_ architecture: Architecture) throws(TinctureError) {
     for group in architecture.groups {
       for rule in group.tensors {

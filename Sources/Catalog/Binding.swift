@@ -2,7 +2,7 @@ import TinctureContainers
 import TinctureCore
 
 /// Binds every tensor of a checkpoint to its GGUF name: the coverage ledger.
-struct Binding {
+package struct Binding {
   let architecture: Architecture
   let hyperparameters: Hyperparameters
   let conditions: Set<Condition>
@@ -14,10 +14,10 @@ struct Binding {
   let configPath: String?
 
   private var claims: [String: TensorInfo] = [:]
-  private(set) var coverage: [(source: String, outcome: Coverage)] = []
-  private(set) var leftOutCounts: [(reason: String, count: Int)] = []
+  package private(set) var coverage: [(source: String, outcome: Coverage)] = []
+  package private(set) var leftOutCounts: [(reason: String, count: Int)] = []
 
-  init(
+  package init(
     architecture: Architecture, hyperparameters: Hyperparameters, conditions: Set<Condition>,
     queryFactor: Float, rotaryFactors: [Float]?, configPath: String?
   ) {
@@ -38,7 +38,7 @@ struct Binding {
   ///
   /// - Throws: `tensors.unknown`, `tensors.twice`, `tensors.layer`.
   /// - Complexity: O(tensors × rules × prefixes).
-  mutating func claim(_ tensors: [TensorInfo]) throws(TinctureError) {
+  package mutating func claim(_ tensors: [TensorInfo]) throws(TinctureError) {
     let layers = try hyperparameters.require(.layers)
     var unknown: [String] = []
     for tensor in tensors {
@@ -128,17 +128,18 @@ struct Binding {
   }
 
   /// Token embedding's rows in the checkpoint, for the vocabulary.
-  func embeddingRows() throws(TinctureError) -> Int {
+  package func embeddingRows() throws(TinctureError) -> Int {
     let rule = architecture.tensors.first { $0.role == .tokenEmbedding }
     guard let rule, let info = claims[rule.to.text] else { throw missing(["token_embd.weight"]) }
     return info.shape.dimensions.first ?? 0
   }
 
-  /// The tensors of the GGUF: those outside the layers, then layer by layer, in the order of the file's rules.
+  /// The tensors of the GGUF: those outside the layers, then layer by layer, in the order of the file's
+  /// rules.
   ///
   /// - Parameter tokenCount: rows of tensors that follow the vocabulary.
   /// - Throws: `tensors.missing`, `tensors.shape`, `tensors.type`.
-  func canonicalTensors(tokenCount: Int) throws(TinctureError) -> [CanonicalTensor] {
+  package func canonicalTensors(tokenCount: Int) throws(TinctureError) -> [CanonicalTensor] {
     let layers = try hyperparameters.require(.layers)
     var tensors: [CanonicalTensor] = []
     var absent: [String] = []

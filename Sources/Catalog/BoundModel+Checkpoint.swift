@@ -11,13 +11,15 @@ public struct BindingOptions: Sendable {
 }
 
 extension BoundModel {
-  /// Binds a checkpoint: decides name, shape, role and making of every tensor of the GGUF, and its metadata.
+  /// Binds a checkpoint: decides name, shape, role and making of every tensor of the GGUF, and its
+  /// metadata.
   ///
   /// Reads config.json, tokenizer files, model card and modules of `folder`; no weights.
   /// - Parameters:
   ///   - source: the checkpoint's tensors.
   ///   - folder: where its other files stand.
-  /// - Throws: `config.*`, `engine.*` (llama.cpp would compute something else), `tensors.*` (a tensor is missing,
+  /// - Throws: `config.*`, `engine.*` (llama.cpp would compute something else), `tensors.*` (a tensor is
+  /// missing,
   ///   unknown, twice there or of another shape), and the tokenizer's errors.
   /// - Complexity: linear in headers and tokenizer files.
   public static func bind(

@@ -1,9 +1,12 @@
 import TinctureCore
 
-/// Reads the hyperparameters of a checkpoint as its architecture file says: the engine ledger of plain fields.
+/// Reads the hyperparameters of a checkpoint as its architecture file says: the engine ledger of plain
+/// fields.
 ///
-/// Every field of config.json is a hyperparameter, fixed by what llama.cpp computes, known to be harmless, or an
-/// error. Nothing is guessed: a fallback needs a citation in the architecture file and is told in the notes.
+/// Every field of config.json is a hyperparameter, fixed by what llama.cpp computes, known to be
+/// harmless, or an
+/// error. Nothing is guessed: a fallback needs a citation in the architecture file and is told in the
+/// notes.
 package struct ConfigReader {
   let architecture: Architecture
   let config: CheckpointConfig
@@ -12,7 +15,8 @@ package struct ConfigReader {
 
   /// Reads everything at once.
   ///
-  /// - Throws: `config.*` for missing, mistyped or impossible values; `engine.*` for a value under which a stock
+  /// - Throws: `config.*` for missing, mistyped or impossible values; `engine.*` for a value under which
+  /// a stock
   ///   engine would compute something else; `config.unknownField` for a field nobody has judged.
   package init(
     _ architecture: Architecture, _ config: CheckpointConfig, harmless: HarmlessFields
@@ -44,8 +48,8 @@ package struct ConfigReader {
       if value.kind == .object || value.kind == .array, value.count == 0 { continue }
       let error = value.error(
         "unknownField",
-        "config.json has a field that nobody has judged for \(architecture.name): it may change what the model "
-          + "computes",
+        "config.json has a field that nobody has judged for \(architecture.name): it may change "
+          + "what the model computes",
         found: "\(key): \(value.shortText)",
         advice: "if it changes nothing, add it to formats/config/harmless.json5 or to formats/"
           + "\(architecture.fileName) and set TINCTURE_FORMATS to that folder")

@@ -1,7 +1,8 @@
 import TinctureContainers
 import TinctureCore
 
-/// Everything of config.json that changes the computation: carried by a key that llama.cpp reads, equal to what
+/// Everything of config.json that changes the computation: carried by a key that llama.cpp reads, equal
+/// to what
 /// it hard-codes, folded into weights, or an error that says what a stock engine would compute instead.
 package struct EngineLedger {
   package let architecture: Architecture
@@ -36,8 +37,8 @@ package struct EngineLedger {
       if let limit = settings.limit(rule, contextLength: context) {
         hyperparameters.set(.contextLength, integer: limit)
         notes.append(
-          "layers see \(limit) positions only, which llama.cpp does not compute for \(architecture.name): the "
-            + "context length is written as \(limit) instead of \(context), up to where both agree")
+          "layers see \(limit) positions only, which llama.cpp does not compute for \(architecture.name): "
+            + "the context length is written as \(limit) instead of \(context), up to where both agree")
       }
     }
     if let rule = architecture.queryScale {

@@ -3,7 +3,8 @@ import TinctureCore
 
 /// The general.* entries: name, authorship, licence, base models, sampling advice.
 ///
-/// Sources: llama.cpp gguf-py/gguf/metadata.py (Metadata.load, apply_metadata_heuristic, set_gguf_meta_model);
+/// Sources: llama.cpp gguf-py/gguf/metadata.py (Metadata.load, apply_metadata_heuristic,
+/// set_gguf_meta_model);
 /// what differs is in formats/spec/differences.md.
 struct GeneralMetadata {
   /// Entries in the order llama.cpp's converter writes them, general.architecture and general.type first.

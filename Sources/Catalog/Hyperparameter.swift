@@ -51,7 +51,8 @@ package struct ConfigField: Sendable {
   package enum Meaning: Sendable {
     /// The field is this hyperparameter, between `minimum` and `maximum`.
     case hyperparameter(Hyperparameter, minimum: Double, maximum: Double)
-    /// llama.cpp computes as if the field had one of these values; anything else is an error that says `engine`.
+    /// llama.cpp computes as if the field had one of these values; anything else is an error that says
+    /// `engine`.
     case fixed([Literal], engine: String)
     /// Does not change what is computed; the text says why.
     case harmless(String)

@@ -10,18 +10,21 @@ public struct SourceTensor: Sendable, Hashable {
 
 /// How the rows of a canonical tensor are made: the pieces one after the other.
 ///
-/// Row r of the tensor comes from exactly one piece; nothing mixes rows, so any slab of rows can be made alone.
+/// Row r of the tensor comes from exactly one piece; nothing mixes rows, so any slab of rows can be made
+/// alone.
 public struct RowExpression: Sendable, Hashable {
   /// Which row of the source a row of the piece is.
   public enum RowOrder: Sendable, Hashable {
     case identity
-    /// Llama's q and k rows: within each of `heads` heads of `rows` rows, row `2i + j` of the piece is row `i + j·rows/2` of the source
+    /// Llama's q and k rows: within each of `heads` heads of `rows` rows, row `2i + j` of the piece is
+    /// row `i + j·rows/2` of the source
     /// (Hugging Face's split rotary layout to ggml's interleaved one).
     case interleavedRotary(heads: Int)
   }
 
   public enum Piece: Sendable, Hashable {
-    /// `rowCount` rows of `tensor` from `firstRow` (counted after `order` is applied), each value `x * scale + add`.
+    /// `rowCount` rows of `tensor` from `firstRow` (counted after `order` is applied), each value `x *
+    /// scale + add`.
     case source(
       SourceTensor, firstRow: Int, rowCount: Int, order: RowOrder, scale: Float, add: Float)
     /// Rows that no source has (vocabulary padding, computed constants): every element is `value`.
@@ -77,7 +80,8 @@ public struct BoundModel: Sendable {
   public let keyValueHeadCount: Int
   /// Canonical tensors in output order.
   public let tensors: [CanonicalTensor]
-  /// Metadata in output order, general.file_type and general.quantization_version excluded (the plan adds them).
+  /// Metadata in output order, general.file_type and general.quantization_version excluded (the plan adds
+  /// them).
   public let metadata: [(key: String, value: GGUFValue)]
   /// Source tensor name → what became of it; complete.
   public let coverage: [(source: String, outcome: Coverage)]

@@ -2,10 +2,11 @@ import TinctureCore
 
 /// The front matter of a model card: the YAML between two lines `---` at the top of README.md.
 ///
-/// A subset of YAML, enough for what cards hold: `key: value`, `key:` with a list of `- value`, `[a, b]`, quotes.
+/// A subset of YAML, enough for what cards hold: `key: value`, `key:` with a list of `- value`, `[a, b]`,
+/// quotes.
 /// Keys with anything else (maps, block texts) are passed over: a card never changes what a model computes.
-struct ModelCard {
-  private(set) var values: [String: [String]] = [:]
+package struct ModelCard {
+  package private(set) var values: [String: [String]] = [:]
   /// Keys whose value was a list.
   private(set) var lists: Set<String> = []
 
@@ -21,7 +22,7 @@ struct ModelCard {
 
   init() {}
 
-  init(_ text: String) {
+  package init(_ text: String) {
     var lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)[...]
     guard lines.popFirst() == "---", let end = lines.firstIndex(of: "---") else { return }
     var key: String?
@@ -58,13 +59,13 @@ struct ModelCard {
   }
 
   /// The only value of `key`; nil when absent or a list.
-  func text(_ key: String) -> String? {
+  package func text(_ key: String) -> String? {
     guard !lists.contains(key), let value = values[key], value.count == 1 else { return nil }
     return value[0]
   }
 
   /// All values of `key`, one or a list.
-  func texts(_ key: String) -> [String]? { values[key] }
+  package func texts(_ key: String) -> [String]? { values[key] }
 
   private static func flowList(_ text: Substring) -> [String]? {
     let text = trimmed(text)

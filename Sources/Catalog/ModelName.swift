@@ -1,14 +1,15 @@
 import TinctureCore
 
-/// The parts of a model's name, as llama.cpp's converter reads them: organisation, base name, size, fine-tune,
+/// The parts of a model's name, as llama.cpp's converter reads them: organisation, base name, size,
+/// fine-tune,
 /// version. Source: llama.cpp gguf-py/gguf/metadata.py, get_model_id_components.
-struct ModelName: Equatable {
-  var fullName: String?
-  var organization: String?
-  var baseName: String?
-  var fineTune: String?
-  var version: String?
-  var sizeLabel: String?
+package struct ModelName: Equatable {
+  package var fullName: String?
+  package var organization: String?
+  package var baseName: String?
+  package var fineTune: String?
+  package var version: String?
+  package var sizeLabel: String?
 
   private enum Kind: Hashable { case baseName, sizeLabel, fineTune, version, type }
 
@@ -20,7 +21,7 @@ struct ModelName: Equatable {
   /// - Parameters:
   ///   - id: `ORGANISATION/NAME-OF-MODEL` or a plain name.
   ///   - parameterCount: number of weights, to tell a size from a context length.
-  init(_ id: String, parameterCount: Int) {
+  package init(_ id: String, parameterCount: Int) {
     guard !id.contains(" ") else {
       fullName = id
       return
@@ -125,7 +126,7 @@ struct ModelName: Equatable {
   }
 
   /// `some-model-7b` → `Some Model 7b`: words get a capital unless they are versions or mixed.
-  static func title(_ id: String) -> String {
+  package static func title(_ id: String) -> String {
     let words = id.map { $0 == "-" ? " " : $0 }.split(whereSeparator: \.isWhitespace)
     return words.map { word -> String in
       let text = String(word)
@@ -146,7 +147,7 @@ struct ModelName: Equatable {
   /// A size class for people: 268098176 → `268M`, 1543714304 → `1.5B`.
   ///
   /// Source: llama.cpp gguf-py/gguf/utility.py, model_weight_count_rounded_notation.
-  static func sizeLabel(parameterCount: Int) -> String {
+  package static func sizeLabel(parameterCount: Int) -> String {
     let count = Double(parameterCount)
     let (scaled, suffix): (Double, String) =
       switch count {

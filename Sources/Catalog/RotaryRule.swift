@@ -92,7 +92,8 @@ package struct RotarySettings: Sendable, Equatable {
     }
   }
 
-  /// Entries in the order llama.cpp's converter writes them. Sources: conversion/base.py, set_gguf_parameters.
+  /// Entries in the order llama.cpp's converter writes them. Sources: conversion/base.py,
+  /// set_gguf_parameters.
   package func metadata(architecture: String) -> [(key: String, value: GGUFValue)] {
     var entries: [(key: String, value: GGUFValue)] = []
     func add(_ key: String, _ value: GGUFValue) {
@@ -117,7 +118,8 @@ package struct RotarySettings: Sendable, Equatable {
 
   /// llama3 scaling as factors that divide the frequencies, one for each of `headSize / 2` pairs.
   ///
-  /// Source: transformers modeling_rope_utils.py, _compute_llama3_parameters; computed in single precision as
+  /// Source: transformers modeling_rope_utils.py, _compute_llama3_parameters; computed in single
+  /// precision as
   /// llama.cpp's converter does (conversion/llama.py, generate_extra_tensors).
   package func llama3Factors(headSize: Int) -> [Float]? {
     guard case .llama3(let settings) = scaling else { return nil }

@@ -175,7 +175,8 @@ package struct QueryScaleRule: Sendable {
   /// llama.cpp's own value is the head size, except with this many layers: width divided by heads.
   package var layersWithWidthPerHead: Int?
 
-  /// What the query is to be multiplied with so that llama.cpp's scale gives the checkpoint's; 1 when they agree.
+  /// What the query is to be multiplied with so that llama.cpp's scale gives the checkpoint's; 1 when
+  /// they agree.
   ///
   /// - Throws: `config.*`.
   package func factor(
@@ -204,8 +205,8 @@ package struct QueryScaleRule: Sendable {
     guard value != Double(engine) else { return 1 }
     let factor = (Double(engine) / value).squareRoot()
     notes.append(
-      "\(key) is \(ConfigField.Literal.number(value)) where llama.cpp uses \(engine): the query is multiplied by "
-        + "\(Float(factor)) in the weights")
+      "\(key) is \(ConfigField.Literal.number(value)) where llama.cpp uses \(engine): the query is "
+        + "multiplied by \(Float(factor)) in the weights")
     return Float(factor)
   }
 }
