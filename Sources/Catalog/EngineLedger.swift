@@ -38,7 +38,8 @@ package struct EngineLedger {
         hyperparameters.set(.contextLength, integer: limit)
         notes.append(
           "layers see \(limit) positions only, which llama.cpp does not compute for \(architecture.name): "
-            + "the context length is written as \(limit) instead of \(context), up to where both agree")
+            + "the context length is written as \(limit) instead of \(context), up to where both agree"
+        )
       }
     }
     if let rule = architecture.queryScale {
