@@ -8,25 +8,27 @@ import Tincture
 final class ProgressLine: Sendable {
   private struct State {
     var last: ContinuousClock.Instant
+    /// When the first bytes were done, and how many: rates count from there, planning left out.
+    var first: (moment: ContinuousClock.Instant, bytes: UInt64)?
     var drawn = false
   }
 
-  private let start = ContinuousClock.now
-  private let state: Mutex<State>
-
-  init() {
-    state = Mutex(State(last: start))
-  }
+  private let state = Mutex(State(last: ContinuousClock.now))
 
   func show(_ progress: Progress) {
     let now = ContinuousClock.now
-    let due = state.withLock { state in
-      guard now - state.last >= .milliseconds(100) else { return false }
+    let first = state.withLock { state -> (moment: ContinuousClock.Instant, bytes: UInt64)? in
+      let first = state.first ?? (now, progress.completedBytes)
+      state.first = first
+      guard now - state.last >= .milliseconds(100) else { return nil }
       state.last = now
       state.drawn = true
-      return true
+      return first
     }
-    if due { draw(Self.text(progress, seconds: Text.seconds(now - start), columns: columns)) }
+    guard let first else { return }
+    let done = progress.completedBytes - min(first.bytes, progress.completedBytes)
+    let seconds = Text.seconds(now - first.moment)
+    draw(Self.text(progress, rate: seconds < 0.3 ? nil : Double(done) / seconds, columns: columns))
   }
 
   /// Clears the line.
@@ -41,11 +43,10 @@ final class ProgressLine: Sendable {
     _ = try? Console.write(Array(("\r" + text + "\u{1B}[K").utf8), to: .error)
   }
 
-  /// The line's text, cut to the terminal's width.
-  static func text(_ progress: Progress, seconds: Double, columns: Int) -> String {
-    let rate = seconds > 0 ? Double(progress.completedBytes) / seconds : 0
+  /// The line's text, cut to the terminal's width; `rate` in bytes a second, nil while it is not known.
+  static func text(_ progress: Progress, rate: Double?, columns: Int) -> String {
     var text = "\(Text.bytes(progress.completedBytes)) of \(Text.bytes(progress.totalBytes))"
-    if rate > 0 {
+    if let rate, rate > 0 {
       text += "  \(Text.bytes(UInt64(rate)))/s"
       text += "  \(left(Double(progress.totalBytes - progress.completedBytes) / rate)) left"
     }
