@@ -24,6 +24,17 @@ extension JSON {
     return document.bytes.withUnsafeBufferPointer { JSONText.unescaped($0, node) }
   }
 
+  /// Appends the text's bytes to `buffer`; for long lists of strings. - Throws: `CODE.type`.
+  package func appendString(to buffer: inout [UInt8]) throws(TinctureError) {
+    let node = node
+    guard node.kind == .string else { throw wrongType(.string) }
+    if node.isEscaped {
+      buffer += try stringBytes()
+    } else {
+      buffer.append(contentsOf: document.bytes[node.range])
+    }
+  }
+
   /// Gives `body` the text's bytes, without a copy when there are no escapes. - Throws: `CODE.type`.
   package func withStringBytes<R>(
     _ body: (UnsafeBufferPointer<UInt8>) throws(TinctureError) -> R
@@ -51,8 +62,21 @@ extension JSON {
     }
   }
 
+  /// The value of a number of one to eighteen digits and nothing else, such as a token id.
+  private var shortNatural: Int? {
+    let node = node
+    guard node.kind == .number, node.range.count <= 18 else { return nil }
+    var value = 0
+    for byte in document.bytes[node.range] {
+      guard byte &- UInt8(ascii: "0") < 10 else { return nil }
+      value = value * 10 + Int(byte &- UInt8(ascii: "0"))
+    }
+    return value
+  }
+
   /// An integer written without fraction or exponent. - Throws: `CODE.type`, `CODE.range`.
   package func int() throws(TinctureError) -> Int {
+    if let short = shortNatural { return short }
     guard kind == .number, isIntegerLiteral else { throw notInteger() }
     guard let value = Int(displayText) else { throw outOfRange("a 64-bit integer") }
     return value

@@ -66,7 +66,7 @@ package struct TokenTable: Sendable {
           if entry >> 32 == hash {
             let range = texts.range(Int(entry & 0xFFFF_FFFF) - 1)
             if range.count == bytes.count,
-              UnsafeBufferPointer(rebasing: storage[range]).elementsEqual(bytes)
+              TokenTable.equal(storage, range.lowerBound, bytes)
             {
               return slot
             }
@@ -75,6 +75,27 @@ package struct TokenTable: Sendable {
         }
       }
     }
+  }
+
+  /// Whether `bytes` stand in `storage` from `start`; they fit.
+  private static func equal(
+    _ storage: UnsafeBufferPointer<UInt8>, _ start: Int, _ bytes: UnsafeBufferPointer<UInt8>
+  ) -> Bool {
+    let left = UnsafeRawBufferPointer(storage)
+    let right = UnsafeRawBufferPointer(bytes)
+    var offset = 0
+    while offset + 8 <= right.count {
+      guard
+        left.loadUnaligned(fromByteOffset: start + offset, as: UInt64.self)
+          == right.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+      else { return false }
+      offset += 8
+    }
+    while offset < right.count {
+      guard left[start + offset] == right[offset] else { return false }
+      offset += 1
+    }
+    return true
   }
 
   private mutating func grow() {

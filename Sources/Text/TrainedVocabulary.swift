@@ -47,6 +47,7 @@ public struct TrainedVocabulary: Sendable {
     // Ids may have holes that added tokens fill, but a list cannot be twice as sparse as it is long.
     let limit = node.count * 2 + 64
     var indexOfID = [Int32](repeating: -1, count: node.count)
+    var scratch: [UInt8] = []
     for member in members {
       let id = try member.value.int()
       guard id >= 0, id < limit else {
@@ -55,11 +56,10 @@ public struct TrainedVocabulary: Sendable {
           expected: "0 to \(limit - 1) in a vocabulary of "
             + "\(node.count) tokens", found: "\(id)")
       }
-      let isEmpty = try member.key.withStringBytes { (bytes) throws(TinctureError) -> Bool in
-        _ = table.insert(bytes)
-        return bytes.isEmpty
-      }
-      if isEmpty { throw member.key.error("emptyToken", "token \(id) is empty") }
+      scratch.removeAll(keepingCapacity: true)
+      try member.key.appendString(to: &scratch)
+      if scratch.isEmpty { throw member.key.error("emptyToken", "token \(id) is empty") }
+      scratch.withUnsafeBufferPointer { _ = table.insert($0) }
       if id >= indexOfID.count {
         indexOfID += [Int32](repeating: -1, count: id + 1 - indexOfID.count)
       }
@@ -151,17 +151,10 @@ public struct TrainedVocabulary: Sendable {
   private static func readLine(
     _ merge: JSON, into scratch: inout [UInt8]
   ) throws(TinctureError) -> Int {
-    var split = -1
-    var spaces = 0
-    for byte in try merge.stringBytes() {
-      if byte == 0x20 {
-        spaces += 1
-        split = scratch.count
-      } else {
-        scratch.append(byte)
-      }
-    }
-    guard spaces == 1, split > 0, split < scratch.count else {
+    try merge.appendString(to: &scratch)
+    let split = scratch.firstIndex(of: 0x20) ?? 0
+    if split > 0 { scratch.remove(at: split) }
+    guard split > 0, split < scratch.count, !scratch.contains(0x20) else {
       throw merge.error(
         "merge", "a merge is malformed", expected: "two tokens with one space between",
         found: merge.shortText)
@@ -177,8 +170,7 @@ public struct TrainedVocabulary: Sendable {
     var parts = 0
     for part in try merge.array() {
       split = scratch.count
-      try part.withStringBytes { (bytes) throws(TinctureError) in scratch.append(contentsOf: bytes)
-      }
+      try part.appendString(to: &scratch)
       parts += 1
     }
     guard parts == 2, split > 0, split < scratch.count else {
