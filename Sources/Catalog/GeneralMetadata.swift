@@ -92,7 +92,8 @@ struct GeneralMetadata {
     for id in ids where !id.isEmpty {
       let parts = ModelName(id, parameterCount: parameterCount)
       name = name ?? parts.fullName.map(ModelName.title)
-      organization = organization ?? (id == folderName ? nil : parts.organization)
+      organization =
+        organization ?? (id == folderName ? nil : parts.organization.map(ModelName.title))
       baseName = baseName ?? parts.baseName
       fineTune = fineTune ?? parts.fineTune
       version = version ?? parts.version

@@ -27,13 +27,19 @@ package enum RecipeAssignment {
     /// The type it has in a GGUF source, which tensors that are never quantized keep; nil when the source
     /// is a checkpoint: then they become F32, as llama.cpp's converter makes them.
     package var stored: StoredType?
+    /// Whether a factor that is no power of two was folded into it: 16 bits would round the products.
+    package var isScaled: Bool
 
-    package init(name: String, role: Role, layer: Int?, shape: Shape, stored: StoredType? = nil) {
+    package init(
+      name: String, role: Role, layer: Int?, shape: Shape, stored: StoredType? = nil,
+      isScaled: Bool = false
+    ) {
       self.name = name
       self.role = role
       self.layer = layer
       self.shape = shape
       self.stored = stored
+      self.isScaled = isScaled
     }
   }
 
@@ -117,6 +123,12 @@ package enum RecipeAssignment {
     var reason =
       rule?.reason(tensor.role, facts)
       ?? "\(tensor.role.label), default of \(recipe.name): \(wanted.name)"
+    if tensor.isScaled, !recipe.isQuantizing, wanted != .f32 {
+      return TypeChoice(
+        tensor: tensor.name, format: .f32,
+        reason:
+          "\(tensor.role.label), a factor was folded into it that \(wanted.name) would round: F32")
+    }
     let length = tensor.shape.rowLength
     let format = wanted.usable(rowLength: length)
     if format != wanted {
@@ -164,13 +176,22 @@ extension RecipeAssignment {
       tensors: model.tensors.map { tensor in
         Tensor(
           name: tensor.name, role: tensor.role, layer: tensor.layer, shape: tensor.shape,
-          stored: isGGUF ? tensor.expression.sourceTypes.first : nil)
+          stored: isGGUF ? tensor.expression.sourceTypes.first : nil,
+          isScaled: tensor.expression.isScaled)
       },
       recipe: recipe, overrides: overrides, hasImportance: hasImportance)
   }
 }
 
 extension RowExpression {
+  /// Whether a piece is multiplied by a factor that is no power of two.
+  var isScaled: Bool {
+    pieces.contains { piece in
+      guard case .source(_, _, _, _, let scale, _) = piece else { return false }
+      return scale.significandBitPattern != 0
+    }
+  }
+
   /// Stored types of the sources, in the order of the pieces.
   var sourceTypes: [StoredType] {
     pieces.compactMap { piece in

@@ -37,7 +37,7 @@ public enum Tool {
   ) throws -> Running {
     let files = try TemporaryFolder()
     for name in ["out", "err"] {
-      FileManager.default.createFile(atPath: files.path(name), contents: nil)
+      _ = FileManager.default.createFile(atPath: files.path(name), contents: nil)
     }
     let process = Process()
     process.executableURL = URL(fileURLWithPath: program ?? path)

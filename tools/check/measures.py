@@ -62,3 +62,18 @@ def tensor_digests(path):
         digest.update(tensor.data.tobytes())
         digests[tensor.name] = digest.hexdigest()
     return digests
+
+
+def metadata_digests(path):
+    """Key → SHA-256 of type and value of every metadata key of a GGUF file."""
+    from gguf import GGUFReader
+
+    digests = {}
+    for name, field in GGUFReader(path).fields.items():
+        if not name.startswith("GGUF."):
+            parts = [field.parts[index].tobytes() for index in field.data]
+            digest = hashlib.sha256(repr([int(kind) for kind in field.types]).encode())
+            for part in parts:
+                digest.update(len(part).to_bytes(8, "little") + part)
+            digests[name] = digest.hexdigest()
+    return digests

@@ -20,7 +20,7 @@ import numpy as np
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
-from measures import nmse, stock_embeddings, stock_logits, tensor_digests  # noqa: E402
+from measures import metadata_digests, nmse, stock_embeddings, stock_logits, tensor_digests  # noqa: E402
 
 # The recorded distance of llama.cpp's conversion was measured on another processor, whose kernels round elsewhere.
 ROUNDING = 1.10
@@ -33,6 +33,13 @@ def check(condition, text):
     print(("ok    " if condition else "FAIL  ") + text, flush=True)
     if not condition:
         sys.exit(1)
+
+
+def same_metadata(name, gguf, expected):
+    """Every key of llama.cpp's conversion, with its value; the folder's name may stand in general.* texts."""
+    ours, theirs = metadata_digests(gguf), expected["peer_metadata"]
+    keys = {key for key in set(ours) | set(theirs) if ours.get(key) != theirs.get(key)}
+    check(not keys, f"{name}: every metadata key as in llama.cpp's conversion" + (f", but {sorted(keys)}" if keys else ""))
 
 
 def main():
@@ -55,6 +62,7 @@ def main():
         expected = record["minilm"]
         tincture("convert", os.path.join(options.models, "minilm"), "-o", gguf, "--type", "f16")
         check(tensor_digests(gguf) == expected["peer_tensors"], "MiniLM: every tensor as in llama.cpp's conversion")
+        same_metadata("MiniLM", gguf, expected)
         rows = np.fromfile(os.path.join(golden, "minilm.f32"), "<f4").reshape(-1, expected["width"])
         tokens, found = stock_embeddings(gguf, record["sentences"], expected["ids"])
         check(tokens == expected["ids"], "MiniLM: llama.cpp's token ids are transformers'")
@@ -77,6 +85,7 @@ def main():
             if recipe == "bf16":
                 check(tensor_digests(gguf) == expected["peer_tensors"],
                       "Gemma 3 270M: every tensor as in llama.cpp's conversion")
+                same_metadata("Gemma 3 270M", gguf, expected)
             tokens, logits = stock_logits(gguf, expected["ids"])
             check(tokens == expected["ids"], f"Gemma 3 270M {recipe}: llama.cpp's token ids are transformers'")
             distance = nmse(logits[:, columns], reference)

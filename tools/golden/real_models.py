@@ -21,7 +21,7 @@ import transformers
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "peer"))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "check"))
-from measures import TEXT, SENTENCES, nmse, stock_logits, stock_embeddings, tensor_digests  # noqa: E402
+from measures import TEXT, SENTENCES, nmse, stock_logits, stock_embeddings, metadata_digests, tensor_digests  # noqa: E402
 
 COLUMNS = 4096
 RECIPES = ["q8_0", "q6_k", "q5_k_m", "q5_k_s", "q5_0", "q5_1", "q4_k_m", "q4_k_s", "q4_0", "q4_1", "iq4_nl", "iq4_xs",
@@ -50,7 +50,7 @@ def gemma(folder, gguf, programs, out):
         "top1": logits.argmax(1).tolist(), "peer_ids": tokens,
         "peer_nmse": nmse(theirs[:, columns], logits[:, columns]),
         "peer_top1_agreement": float((theirs.argmax(1) == logits.argmax(1)).mean()),
-        "peer_tensors": tensor_digests(gguf), "peer_recipes": recipes,
+        "peer_tensors": tensor_digests(gguf), "peer_metadata": metadata_digests(gguf), "peer_recipes": recipes,
     }
 
 
@@ -69,7 +69,7 @@ def minilm(folder, gguf, out):
     rows.tofile(os.path.join(out, "minilm.f32"))
     tokens, theirs = stock_embeddings(gguf, SENTENCES, ids)
     return {"ids": ids, "width": rows.shape[1], "peer_ids": tokens, "peer_nmse": nmse(theirs, rows),
-            "peer_tensors": tensor_digests(gguf)}
+            "peer_tensors": tensor_digests(gguf), "peer_metadata": metadata_digests(gguf)}
 
 
 def main():

@@ -4,7 +4,7 @@
     stock.py tokens   MODEL.gguf "text"              token ids as a JSON list
     stock.py load     MODEL.gguf                     exit status 0 when llama.cpp loads the file
 
-As a module: Stock(path).tokens(text), .logits(ids), .embedding(ids), .greedy(ids, count), .text(ids).
+As a module: Stock(path).tokens(text), .logits(ids), .hidden(ids), .embedding(ids), .greedy(ids, count), .text(ids).
 Nothing here is part of the product.
 """
 
@@ -56,6 +56,7 @@ FUNCTIONS = {
     "llama_batch_free": (None, [Batch]),
     "llama_decode": (INT, [POINTER, Batch]),
     "llama_get_logits_ith": (FLOATS, [POINTER, INT]),
+    "llama_get_embeddings_ith": (FLOATS, [POINTER, INT]),
     "llama_get_embeddings_seq": (FLOATS, [POINTER, INT]),
     "llama_get_memory": (POINTER, [POINTER]),
     "llama_memory_clear": (None, [POINTER, C.c_bool]),
@@ -87,7 +88,7 @@ class Refused(Exception):
 
 
 class Stock:
-    def __init__(self, path, context=512, threads=2, verbose=False):
+    def __init__(self, path, context=512, threads=2, verbose=False, pooled=True):
         self.lib = library(verbose)
         self.model = self.lib.llama_model_load_from_file(
             os.fsencode(path), self.lib.llama_model_default_params())
@@ -96,6 +97,10 @@ class Stock:
         params = self.lib.llama_context_default_params()
         for field in range(3):  # n_ctx, n_batch, n_ubatch
             params.words[field] = context
+        if not pooled:
+            # The enums for rope scaling and pooling stand side by side, both "unspecified" (-1); no pooling is 0.
+            unset = [i for i in range(40) if params.words[i] == params.words[i + 1] == 0xFFFFFFFF]
+            params.words[unset[0] + 1] = 0
         self.context = self.lib.llama_init_from_model(self.model, params)
         if not self.context:
             raise Refused(f"llama.cpp gives no context for {path}")
@@ -157,6 +162,15 @@ class Stock:
         if not pointer:
             raise Refused("llama.cpp gives no pooled embedding: the file names no pooling")
         return np.ctypeslib.as_array(pointer, (self.lib.llama_model_n_embd(self.model),)).copy()
+
+    def hidden(self, ids):
+        """float32 [tokens, width], the last hidden state of each token; needs pooled=False."""
+        self.lib.llama_set_embeddings(self.context, True)
+        self._run(ids)
+        width = self.lib.llama_model_n_embd(self.model)
+        rows = [np.ctypeslib.as_array(self.lib.llama_get_embeddings_ith(self.context, i), (width,)).copy()
+                for i in range(len(ids))]
+        return np.stack(rows)
 
     def greedy(self, ids, count):
         produced = []
