@@ -93,6 +93,22 @@ KQ_INLINE int kq_symmetric_narrow(const kq_tile *t) {
   return (bottom > 0.0f && 2.0f * bottom > top) || (top < 0.0f && 2.0f * top < bottom);
 }
 
+// How many sub-blocks of `n` elements have one sign and sizes within a factor of two.
+KQ_INLINE int kq_symmetric_narrow_count(const kq_tile *t, int n) {
+  int count = 0;
+  for (int g = 0; g < kq_vectors / n; g++) {
+    kq_v low = t->x[g * n], high = low;
+    for (int i = 1; i < n; i++) {
+      low = kq_min(low, t->x[g * n + i]);
+      high = kq_max(high, t->x[g * n + i]);
+    }
+    for (int j = 0; j < 8; j++) {
+      count += (low[j] > 0.0f && 2.0f * low[j] > high[j]) || (high[j] < 0.0f && 2.0f * high[j] < low[j]);
+    }
+  }
+  return count;
+}
+
 // Integer scales and d from real-valued fits and a first d; returns the error. `mixed` also tries scales a
 // third larger, with codes a quarter smaller: together the products of both lie closer to each other.
 KQ_INLINE float kq_symmetric_settle(
@@ -169,7 +185,8 @@ KQ_INLINE void kq_symmetric(
   memset(out, 0, sizeof *out);
   if (kq_fill(&t, x, importance, n, weighted) == 0.0f) return;
 
-  // 1. Real-valued fits.
+  // 1. Real-valued fits. Sub-blocks of one sign and size use few neighbouring codes: they get more tries.
+  const int smooth = half == 32.0f && kq_symmetric_narrow_count(&t, n) * 2 >= count;
   kq_v fit[2];
   float scale[16], cost[16];
   for (int g = 0; g < groups; g++) {
@@ -192,6 +209,10 @@ KQ_INLINE void kq_symmetric(
       kq_symmetric_try2(
           v, w, n, weighted, half, -plan.inverse[k] * unit, -plan.inverse[k + 1] * unit, all, &best);
     }
+    for (int k = 0; smooth && k < 32; k += 2) {
+      float i0 = 18.0f + 0.5f * (float)k;
+      kq_symmetric_try2(v, w, n, weighted, half, -i0 * unit, -(i0 + 0.5f) * unit, all, &best);
+    }
     fit[g] = best.scale;
     kq_store(scale + 8 * g, best.scale);
     kq_store(cost + 8 * g, best.sqq);
@@ -206,6 +227,20 @@ KQ_INLINE void kq_symmetric(
   float d = kq_choose_signed_step(scale, cost, count, largest, steps);
 
   float error = kq_symmetric_settle(&t, plan, weighted, fit, d, 0, out);
+  if (smooth) {
+    kq_symmetric_plan wide = plan;
+    wide.reach = 6;
+    for (int k = 0; k < 8; k++) {
+      kq_result other;
+      float size = kq_half_round(kq_all((d < 0.0f ? -d : d) * (1.0f + 0.09f * (float)k)))[0];
+      memset(&other, 0, sizeof other);
+      float now = kq_symmetric_settle(&t, wide, weighted, fit, d < 0.0f ? -size : size, 0, &other);
+      if (now < error) {
+        error = now;
+        *out = other;
+      }
+    }
+  }
   if (half == 4.0f && kq_symmetric_narrow(&t)) {
     for (int k = 0; k < 4; k++) {
       kq_result other;

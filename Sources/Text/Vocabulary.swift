@@ -187,7 +187,8 @@ struct VocabularyAssembly {
     }
     if !dropped.isEmpty {
       vocabulary.notes.append(
-        "\(dropped.count) tokens have no row in the embedding of \(count) rows and are left out: "
+        "\(dropped.count) \(dropped.count == 1 ? "token has" : "tokens have") no row in the embedding of "
+          + "\(count) rows and \(dropped.count == 1 ? "is" : "are") left out: "
           + Vocabulary.list(dropped.map { "\($0.text) (\($0.id))" }))
     }
   }

@@ -129,26 +129,4 @@ private func differences(
       #expect((model[one] < model[two]) == (scores[one] < scores[two]))
     }
   }
-
-  /// Real models, with the converter's keys beside them (`vocabularies.py --export`), in the folder TINCTURE_MODELS.
-  static let models = ProcessInfo.processInfo.environment["TINCTURE_MODELS"]
-
-  @Test(
-    .enabled(if: models != nil),
-    arguments: [
-      ("gemma3-270m", VocabularyKind.gemma, 262_144), ("minilm", .bert, 30_522),
-    ])
-  func realModel(_ name: String, _ kind: VocabularyKind, _ rows: Int) throws {
-    let root = try #require(VocabularyGoldenTests.models)
-    let expected = try ExpectedVocabulary(
-      root + "/\(name).tokenizer.json", kind: kind, rows: rows)
-    let clock = ContinuousClock()
-    let start = clock.now
-    let files = try TokenizerFiles.open(folder: root + "/" + name)
-    let read = clock.now
-    let made = try VocabularyMetadata.make(
-      files: files, kind: kind, embeddingRows: rows, tokenTypeCount: kind == .bert ? 2 : nil)
-    print("\(name): files \(read - start), metadata \(clock.now - read)", made.notes)
-    #expect(try differences(made, expected) == [])
-  }
 }

@@ -37,10 +37,12 @@ struct HouseTests {
     let folders = try Set(Folder.names(Repository.path("Sources"))).subtracting(["README.md"])
     #expect(Set(rows.map(\.folder)) == folders)
     let levels = Dictionary(uniqueKeysWithValues: rows.map { ($0.folder, $0.level) })
-    for row in rows {
+    for (index, row) in rows.enumerated() {
+      #expect(index == 0 || rows[index - 1].level <= row.level, "\(row.folder) stands out of order")
       for dependency in row.dependencies {
-        let level = try #require(levels[dependency], "\(row.folder) depends on \(dependency)")
-        #expect(level < row.level, "\(row.folder) (level \(row.level)) uses \(dependency)")
+        let above = rows.firstIndex { $0.folder == dependency }
+        let place = try #require(above, "\(row.folder) depends on \(dependency)")
+        #expect(place < index, "\(row.folder) uses \(dependency), which stands below it")
       }
     }
     // What each target's files import of our own modules is exactly what the map allows.

@@ -40,9 +40,8 @@ def paired(ours, theirs, rounds, outputs):
             command = (ours, theirs)[which]
             if command is None:
                 continue
-            for name in outputs:
-                if os.path.exists(name):
-                    os.remove(name)
+            if os.path.exists(outputs[which]):
+                os.remove(outputs[which])
             elapsed, peak = run(command)
             seconds[which].append(elapsed)
             peaks[which].append(peak)
@@ -106,7 +105,7 @@ def main():
     report("quantize q4_k_m from safetensors", result, "<= llama-quantize alone", 1.0)
     small_rate = folder_bytes(options.checkpoint) / result[0]
     if options.large:
-        result = paired(tincture + ["quantize", options.large, "-o", out, "--recipe", "q4_k_m"] + common, None, 1, [out])
+        result = paired(tincture + ["quantize", options.large, "-o", out, "--recipe", "q4_k_m"] + common, None, 1, [out, peer_out])
         rate = folder_bytes(options.large) / result[0]
         report("quantize q4_k_m, large checkpoint", result, "<= 1 GiB", None, 1 << 30)
         print(f"throughput: small {small_rate / 1e6:.0f} MB/s, large {rate / 1e6:.0f} MB/s of safetensors,"

@@ -10,8 +10,6 @@ The converter recognises pre-tokenizers by a hash that depends on the vocabulary
 Run: LLAMA_CPP=path/to/llama.cpp tools/golden/vocabularies.py
 Needs: sentencepiece, tokenizers 0.22.2, transformers 5.14.1, torch, numpy; llama.cpp as vendored in
 llama_cpp_python 0.3.36. The training text is fixed, so the files come out the same.
-
-With --export GGUF OUT.json it writes the tokenizer.* keys of any GGUF instead.
 """
 import json
 import os
@@ -274,9 +272,6 @@ def word_piece(work, name, lowercase, files, rows):
 
 
 def main():
-    if sys.argv[1:2] == ["--export"]:
-        dump(Path(sys.argv[3]), export(sys.argv[2]))
-        return
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         llama_sentencepiece(work)
