@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs every test: the package's own (model-free), a short seeded fuzzing pass, and
+# Installs what is missing, builds, and runs every test: the package's own (model-free), ten million seeded damaged inputs, and
 # the real models against their witnesses. About a quarter of an hour on two cores. Exit status 0 only when all pass.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,14 +19,18 @@ python=$(tools/python.sh models)
 # A scratch folder of its own: tests are built with other flags, and sharing would rebuild everything at each switch.
 TINCTURE_PYTHON=$python timeout 1500 swift test -c release --scratch-path .build-test
 
-step "fuzzing, short"
-"$binary/tincture-fuzz" all --executions 200000 --seed 1 --corpus golden/attacks/corpus
+step "fuzzing: ten million damaged files"
+nice "$binary/tincture-fuzz" all --executions 10000000 --seed 1 --corpus golden/attacks/corpus
 
 step "golden files"
 "$python" tools/golden/manifest.py --check
 
 step "encoding error against ggml"
-"$python" tools/bench/encode_error.py --quick
+CLANG=${CLANG:-$(dirname "$(readlink -f "$(command -v swift)")")/clang} \
+  "$python" tools/bench/encode_error.py --rows 16 --no-speed --no-real
+
+step "every architecture through stock llama.cpp, against transformers"
+"$python" tools/check/tiny_models.py --tincture "$binary/tincture"
 
 step "real models against their witnesses"
 models=${TINCTURE_MODELS:-.cache/models}

@@ -41,6 +41,7 @@ MAKERS = [
      ["transformers", "torch", "tokenizers", "sentencepiece"], [PEER], None),
     ("plans/selections.json", "tools/golden/selections.py", ["--quantize", "llama-quantize", "--out",
      "golden/plans/selections.json"], ["gguf", "numpy"], [PEER], None),
+    ("public-api.txt", "TINCTURE_RECORD=1 swift test --filter HouseTests", [], [], [], None),
     ("tokens/", "tools/golden/vocabularies.py", [], ["sentencepiece", "tokenizers", "transformers", "torch",
      "numpy"], [PEER], None),
 ]
