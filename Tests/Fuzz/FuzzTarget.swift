@@ -12,11 +12,12 @@ struct FuzzTarget: Sendable {
   /// Makes lengths agree again after damage, so that it reaches further than the first check: the damaged
   /// bytes, and the input they were made from.
   var repair: (@Sendable (inout [UInt8], [UInt8]) -> Void)?
-  /// The most memory live at one time, in multiples of the input's size.
-  var memoryFactor = 16
+  /// The most memory live at one time, in multiples of the input's size. What costs most is a JSON array of
+  /// one-digit numbers: 16 bytes a node for two of text, beside the text.
+  var memoryFactor = 10
   /// Memory allowed beside that, in bytes: errors, tables that start with some room, what every run reads
   /// anew.
-  var fixedMemory: Int64 = 8_192
+  var fixedMemory: Int64 = 16_384
   /// Parses; returns a small number that tells kinds of success apart. An error other than ``TinctureError``
   /// cannot be thrown; a trap is a finding.
   let run: @Sendable ([UInt8]) throws(TinctureError) -> Int

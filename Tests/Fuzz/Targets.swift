@@ -4,10 +4,6 @@ import TinctureContainers
 import TinctureCore
 
 extension FuzzTarget {
-  /// A JSON text of one-digit numbers: 16 bytes a node for two of text, in a table that doubles and holds the
-  /// old half while it moves.
-  static let jsonMemoryFactor = 24
-
   static let json = FuzzTarget(
     name: "json",
     seeds: [
@@ -20,7 +16,6 @@ extension FuzzTarget {
     words: [
       "{", "}", "[", "]", ",", ":", "\"", "\\u", "\\", "null", "true", "1e5", "//", "/*", "*/",
     ],
-    memoryFactor: jsonMemoryFactor,
     run: { bytes throws(TinctureError) in
       // Half of the inputs take the lenient way.
       let lenient = (bytes.count & 1) == 1
@@ -79,7 +74,6 @@ extension FuzzTarget {
       let header = UInt64(max(0, bytes.count - 8 - data))
       for index in 0..<8 { bytes[index] = UInt8(truncatingIfNeeded: header >> (8 * UInt64(index))) }
     },
-    memoryFactor: jsonMemoryFactor,
     run: { bytes throws(TinctureError) in
       let file = try SafetensorsFile(InputFile(memory: bytes, name: "fuzz"))
       try readAll(file)
@@ -104,7 +98,6 @@ extension FuzzTarget {
       "weight_map", "../", "/", ".safetensors", "\"", ":", ",", "{", "}", "metadata", "total_size",
       "\\u0000",
     ],
-    memoryFactor: jsonMemoryFactor,
     run: { bytes throws(TinctureError) in
       let index = try SafetensorsIndex(bytes, path: "fuzz")
       return min(index.shards.count, 15)
