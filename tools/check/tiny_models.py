@@ -36,14 +36,15 @@ def main():
     golden = os.path.join(here, "..", "..", "golden")
     with open(os.path.join(golden, "logits", "tiny", "index.json")) as file:
         index = json.load(file)
-    models = index.get("models", index)
+    # The others (golden/heads) have heads that this llama.cpp interface does not show.
+    models = [name for name in index if os.path.isdir(os.path.join(golden, "models", name))]
     failures = 0
     with tempfile.TemporaryDirectory() as work:
         gguf = os.path.join(work, "out.gguf")
         for name in sorted(models):
             if options.only and options.only != name:
                 continue
-            entry = models[name]
+            entry = index[name]
             reference = np.fromfile(os.path.join(golden, "logits", "tiny", name + ".f32"), "<f4")
             reference = reference.reshape(-1, entry["width"])
             for head in ("2_Dense", "3_Dense"):  # llama.cpp runs these on every token when it does not pool

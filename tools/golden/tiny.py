@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes tiny random checkpoints, one or more for each architecture, in the formats real ones have.
 
-    tools/golden/tiny.py OUT [NAME...]
+    tools/golden/tiny.py OUT [NAME...]     all but the ones with heads, or those named
+    tools/golden/tiny.py OUT heads         the ones with heads
 
 Tensor names and shapes come from transformers' own model classes; values are seeded random numbers large enough to
 make every part of the computation matter. config.json is written as the published checkpoints of each family
@@ -309,6 +310,22 @@ def bert_vocabulary(folder):
            only_vocabulary=True), dtype="F16", norm=1.0)
 
 
+def bert_sequence(folder):
+    """A classifier of whole texts on the pooler, three labels: how a fine-tune for triage looks."""
+    causal(folder, "BertForSequenceClassification", bert_config(
+        id2label={"0": "routine", "1": "urgent", "2": "emergency"},
+        label2id={"routine": 0, "urgent": 1, "emergency": 2}, num_hidden_layers=3, num_attention_heads=4,
+        problem_type="single_label_classification"), tok.bert(folder), dtype="F32", norm=1.0)
+
+
+def bert_tokens(folder):
+    """A classifier of tokens, no pooler, F16: named entities in clinical notes."""
+    labels = ["O", "B-PROBLEM", "I-PROBLEM", "B-DRUG", "I-DRUG"]
+    causal(folder, "BertForTokenClassification", bert_config(
+        id2label={str(i): label for i, label in enumerate(labels)},
+        label2id={label: i for i, label in enumerate(labels)}), tok.bert(folder, lowercase=False), dtype="F16", norm=1.0)
+
+
 def llama(folder):
     """Llama 2: SentencePiece, untied head, grouped heads, inv_freq buffers as old checkpoints carry them."""
     buffers = {f"model.layers.{i}.self_attn.rotary_emb.inv_freq":
@@ -377,18 +394,23 @@ CASES = {
     "embedding-gemma": embedding_gemma, "bert-uncased": bert_uncased, "bert-cased": bert_cased,
     "bert-vocabulary": bert_vocabulary, "llama": llama, "llama3": llama3, "mistral": mistral, "qwen2": qwen2,
     "qwen3": qwen3}
+# Checkpoints with heads that a GGUF does not hold.
+HEADS = {"bert-sequence": bert_sequence, "bert-tokens": bert_tokens}
 
 
 def main(arguments):
-    if not arguments or any(name not in CASES for name in arguments[1:]):
-        raise SystemExit(f"{__doc__}\nnames: {' '.join(CASES)}")
+    every = CASES | HEADS
+    if arguments[1:] == ["heads"]:
+        arguments = [arguments[0], *HEADS]
+    if not arguments or any(name not in every for name in arguments[1:]):
+        raise SystemExit(f"{__doc__}\nnames: {' '.join(every)}")
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     for name in arguments[1:] or CASES:
         folder = Path(arguments[0]) / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        CASES[name](folder)
+        every[name](folder)
         print(f"{name}: {sum(p.stat().st_size for p in folder.rglob('*') if p.is_file())} bytes")
 
 
