@@ -10,8 +10,8 @@ public enum SpecialRole: String, Sendable, CaseIterable {
   static let named: [SpecialRole] = [.bos, .eos, .unk, .sep, .pad, .cls, .mask]
 }
 
-/// A prompt template; treated as data, never run.
-public struct ChatTemplate: Sendable, Hashable {
+/// A chat template as a file holds it; ``ChatTemplate`` renders it.
+public struct NamedTemplate: Sendable, Hashable {
   public let name: String
   public let text: [UInt8]
 }
@@ -31,7 +31,7 @@ public struct TokenizerConfig: Sendable {
   public private(set) var splitsChineseCharacters: Bool?
   public private(set) var addsPrefixSpace: Bool?
   /// `chat_template`: one named "default", or a list; nil when the file has none.
-  public private(set) var templates: [ChatTemplate]?
+  public private(set) var templates: [NamedTemplate]?
 
   /// A checkpoint without the file.
   package init() {}
@@ -96,14 +96,14 @@ public struct TokenizerConfig: Sendable {
   }
 
   /// A template, or a list of named ones.
-  static func readTemplates(_ node: JSON) throws(TinctureError) -> [ChatTemplate] {
+  static func readTemplates(_ node: JSON) throws(TinctureError) -> [NamedTemplate] {
     guard node.kind != .string else {
-      return [ChatTemplate(name: "default", text: try node.stringBytes())]
+      return [NamedTemplate(name: "default", text: try node.stringBytes())]
     }
-    var templates: [ChatTemplate] = []
+    var templates: [NamedTemplate] = []
     for element in try node.array() {
       templates.append(
-        ChatTemplate(
+        NamedTemplate(
           name: try element.member("name").string(),
           text: try element.member("template").stringBytes()))
     }

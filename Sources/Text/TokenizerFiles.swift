@@ -14,7 +14,7 @@ public struct TokenizerFiles: Sendable {
   /// `added_tokens.json`.
   public let addedTokens: [AddedToken]
   /// `chat_template.jinja` with `additional_chat_templates/`, or `chat_template.json`.
-  public let templateFiles: [ChatTemplate]?
+  public let templateFiles: [NamedTemplate]?
   /// `bos_token_id` and the like of config.json; a list stays a list.
   public let modelIDs: [SpecialRole: ModelIDs]
   /// `eos_token_id` of generation_config.json.
@@ -30,7 +30,7 @@ public struct TokenizerFiles: Sendable {
   package init(
     folder: String, sentencePiece: SentencePieceModel? = nil, json: TokenizerJSON? = nil,
     wordPieces: TrainedVocabulary? = nil, config: TokenizerConfig = TokenizerConfig(),
-    addedTokens: [AddedToken] = [], templateFiles: [ChatTemplate]? = nil,
+    addedTokens: [AddedToken] = [], templateFiles: [NamedTemplate]? = nil,
     modelIDs: [SpecialRole: ModelIDs] = [:], generationEndIDs: [Int] = []
   ) {
     self.folder = folder
@@ -151,18 +151,18 @@ public struct TokenizerFiles: Sendable {
     return ids.isEmpty ? nil : ModelIDs(ids: ids, isList: node.kind == .array)
   }
 
-  private static func readTemplates(_ folder: String) throws(TinctureError) -> [ChatTemplate]? {
+  private static func readTemplates(_ folder: String) throws(TinctureError) -> [NamedTemplate]? {
     let limit = 8 << 20
     let jinja = Folder.join(folder, "chat_template.jinja")
     if Folder.kind(jinja) == .file {
       var templates = [
-        ChatTemplate(name: "default", text: try readTemplate(jinja, limit))
+        NamedTemplate(name: "default", text: try readTemplate(jinja, limit))
       ]
       let more = Folder.join(folder, "additional_chat_templates")
       if Folder.kind(more) == .folder {
         for name in try Folder.names(more) where name.hasSuffix(".jinja") {
           templates.append(
-            ChatTemplate(
+            NamedTemplate(
               name: String(name.dropLast(6)),
               text: try readTemplate(Folder.join(more, name), limit)))
         }
