@@ -35,6 +35,9 @@ let package = Package(
     room("Containers", ["TinctureCore", "TinctureBlocks"]),
     room("Calibration", ["TinctureCore", "TinctureContainers"]),
     room("Catalog", ["TinctureCore", "TinctureBlocks", "TinctureText", "TinctureContainers"]),
+    room(
+      "Runtime",
+      ["TinctureCore", "TinctureBlocks", "TinctureContainers", "TinctureCatalog", "CKernels"]),
     .target(
       name: "Tincture",
       dependencies: [
@@ -53,6 +56,7 @@ let package = Package(
     tests("ContainersTests", ["TinctureContainers"]),
     tests("CalibrationTests", ["TinctureCalibration", "TinctureContainers"]),
     tests("CatalogTests", ["TinctureCatalog"]),
+    tests("RuntimeTests", ["TinctureRuntime", "CKernels"]),
     // Throws damaged files at every parser: tools/test.sh runs it for a short time. Not a product.
     .target(name: "CFuzz", path: "Tests/CFuzz"),
     .executableTarget(

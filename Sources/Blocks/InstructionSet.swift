@@ -1,10 +1,10 @@
 import CKernels
 import TinctureCore
 
-/// The instruction set the numeric kernels run on. It changes speed, never bytes.
+/// The instruction set the numeric kernels run on. It changes speed, never encoded or decoded bytes.
 public enum InstructionSet {
-  /// Name of the one in use: `scalar`, `avx2` or `neon`; nil when ``check()`` would throw.
-  public static var name: String? { tk_select().map { String(cString: $0.pointee.isa) } }
+  /// Name of the one in use: `scalar`, `avx2`, `avx512` or `neon`; nil when ``check()`` would throw.
+  public static var name: String? { tk_linear_select().map { String(cString: $0.pointee.isa) } }
 
   /// Checks that the environment variable `TINCTURE_ISA`, if set, names an instruction set this processor has.
   /// Programs call it once before they encode or decode; without it a wrong name stops the process there.
@@ -19,7 +19,7 @@ public enum InstructionSet {
 
   /// Names of the instruction sets this processor can run.
   public static var available: [String] {
-    ["scalar", "avx2", "neon"].filter { tk_named($0) != nil }
+    ["scalar", "avx2", "avx512", "neon"].filter { tk_named($0) != nil }
   }
 
   /// The kernels in use.

@@ -1,4 +1,5 @@
 // Chooses the table of kernels at run time.
+#include "linear_tables.h"
 #include "tables.h"
 
 #include <stdatomic.h>
@@ -8,7 +9,8 @@
 #ifdef TK_HAVE_AVX2
 static int has_avx2(void) {
   __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")
+      && __builtin_cpu_supports("fma");
 }
 #endif
 
@@ -16,6 +18,8 @@ const tk_kernels *tk_named(const char *isa) {
   if (strcmp(isa, "scalar") == 0) return &tk_kernels_scalar;
 #ifdef TK_HAVE_AVX2
   if (strcmp(isa, "avx2") == 0 && has_avx2()) return &tk_kernels_avx2;
+  // Encoders gain nothing from AVX-512; products do (linear_dispatch.c).
+  if (strcmp(isa, "avx512") == 0 && tk_linear_named(isa) != NULL) return &tk_kernels_avx2;
 #endif
 #ifdef __aarch64__
   // The compiler's baseline is NEON already.

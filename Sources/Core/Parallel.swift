@@ -52,3 +52,32 @@ package enum Parallel {
     if let failure = failure.withLock({ $0 }) { throw failure.error }
   }
 }
+
+/// Threads that share the loops of one computation, made once and used many times.
+package final class Team: Sendable {
+  /// How many threads work, the caller included.
+  package let threads: Int
+
+  package init(threads: Int) {
+    precondition(threads > 0, "\(threads) threads")
+    self.threads = threads
+  }
+
+  /// Runs `body` on the chunks `[0, chunk)`, `[chunk, 2·chunk)` … of `0..<count`, which never depend on ``threads``.
+  package func forEachChunk(of count: Int, chunk: Int, _ body: @Sendable (Range<Int>) -> Void) {
+    precondition(chunk > 0, "chunk \(chunk)")
+    let chunkCount = (count + chunk - 1) / chunk
+    if threads == 1 || chunkCount <= 1 {
+      for index in 0..<chunkCount { body(index * chunk..<min(count, (index + 1) * chunk)) }
+      return
+    }
+    let next = Atomic<Int>(0)
+    DispatchQueue.concurrentPerform(iterations: min(threads, chunkCount)) { _ in
+      while true {
+        let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+        guard index < chunkCount else { return }
+        body(index * chunk..<min(count, (index + 1) * chunk))
+      }
+    }
+  }
+}

@@ -1,0 +1,29 @@
+// The products of one instruction set: included by each linear_*.c.
+//
+// TK_LINEAR_FMA is set where fused multiply-add is one instruction; TK_CODECS names the table of decoders.
+
+#include "vec.inc.h"
+#include "convert.inc.h"
+#include "linear_unpack.inc.h"
+#include "linear_quantize.inc.h"
+#include "linear_exact.inc.h"
+#include "linear_engine.inc.h"
+
+static void multiply(
+    int32_t format, int engine, const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out,
+    int64_t stride) {
+  if (engine && format != TK_F32) {
+    multiply_engine(format, weights, rows, in, out, stride);
+  } else {
+    multiply_exact(format, weights, rows, in, out, stride);
+  }
+}
+
+const tk_linear TK_TABLE = {
+    .isa = TK_ISA_NAME,
+    .quantize_q8_0 = quantize_q8_0,
+    .quantize_q8_k = quantize_q8_k,
+    .round_f16 = round_f16,
+    .round_bf16 = round_bf16,
+    .multiply = multiply,
+};
