@@ -56,7 +56,8 @@ let package = Package(
     tests("ContainersTests", ["TinctureContainers"]),
     tests("CalibrationTests", ["TinctureCalibration", "TinctureContainers"]),
     tests("CatalogTests", ["TinctureCatalog"]),
-    tests("RuntimeTests", ["TinctureRuntime", "CKernels"]),
+    tests(
+      "RuntimeTests", ["TinctureRuntime", "TinctureCatalog", "TinctureContainers", "CKernels"]),
     // Throws damaged files at every parser: tools/test.sh runs it for a short time. Not a product.
     .target(name: "CFuzz", path: "Tests/CFuzz"),
     .executableTarget(

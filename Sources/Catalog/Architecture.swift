@@ -63,8 +63,12 @@ package struct Architecture: Sendable {
   /// Endings that old checkpoints spell differently: `LayerNorm.gamma` → `LayerNorm.weight`.
   package var spellings: [(old: String, new: String)]
   package var groups: [Group]
+  /// Tensors that no GGUF file holds and our own runtime computes with. They stand in `leftOut` too.
+  package var heads: [Group]
   package var leftOut: [LeftOutRule]
   package var metadata: [MetadataRule]
+  /// How the model computes.
+  package var graph: GraphRule
 
   package var tensors: [TensorRule] { groups.flatMap(\.tensors) }
 }
@@ -127,4 +131,6 @@ package enum Dimension: String, Sendable, CaseIterable {
   case keyValueRows
   /// Half of the head size: one rotary factor for each pair.
   case rotaryPairs
+  /// Any size: that of a classifier, which is the tensor's own.
+  case any
 }

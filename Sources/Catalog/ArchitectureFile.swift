@@ -19,8 +19,10 @@ struct ArchitectureFile {
       sentenceModules: try object.word("sentenceModules", SentenceModuleRule.self) ?? .ignored,
       spellings: try spellings(object.optional("spellings")),
       groups: try groups(object.required("groups")),
+      heads: try object.optional("heads").map(groups) ?? [],
       leftOut: try leftOut(object.optional("leftOut")),
-      metadata: try metadata(object.required("metadata")))
+      metadata: try metadata(object.required("metadata")),
+      graph: try graph(object.required("graph")))
     try object.finish()
     return architecture
   }

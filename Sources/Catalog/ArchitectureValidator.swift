@@ -14,6 +14,28 @@ package enum ArchitectureValidator {
     try uniqueTargets(architecture)
     try readDimensions(architecture)
     try knownKeys(architecture, keys)
+    try heads(architecture)
+  }
+
+  /// What the runtime alone computes with is left out of GGUF files by a rule, and has names of its own.
+  private static func heads(_ architecture: Architecture) throws(TinctureError) {
+    let targets = Set(architecture.tensors.map(\.to.text))
+    for group in architecture.heads {
+      for rule in group.tensors {
+        guard !targets.contains(rule.to.text) else {
+          throw failure(architecture, "twoTargets", "two rules write \(rule.to.text)")
+        }
+        for from in rule.from {
+          let name = (group.prefixes.first ?? "") + from.name(layer: 0)
+          guard claimants(architecture, name, nil).allSatisfy({ $0.hasPrefix("left out: ") }) else {
+            throw failure(architecture, "twoRules", "\(name) is a head and written as well")
+          }
+        }
+      }
+    }
+    for rule in architecture.tensors where rule.shape.contains(.any) {
+      throw failure(architecture, "shape", "\(rule.to.text) has a size that nothing says")
+    }
   }
 
   /// No checkpoint fits two files.
@@ -143,6 +165,7 @@ package enum ArchitectureValidator {
     case .tokenTypes: [.tokenTypes]
     case .queryRows: [.heads, .headSize]
     case .keyValueRows: [.keyValueHeads, .headSize]
+    case .any: []
     }
   }
 

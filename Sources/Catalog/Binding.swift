@@ -117,6 +117,59 @@ package struct Binding {
     return nil
   }
 
+  /// The tensors that the runtime computes with and no GGUF file holds, those that are there.
+  ///
+  /// - Throws: `tensors.shape`, `tensors.type`, `tensors.twice`.
+  package func heads(_ tensors: [TensorInfo]) throws(TinctureError) -> [CanonicalTensor] {
+    var found: [CanonicalTensor] = []
+    for tensor in tensors {
+      let name = spelled(Wrappers.stripped(tensor.name))
+      for group in architecture.heads {
+        for prefix in group.prefixes where name.starts(with: prefix.utf8) {
+          let rest = name.dropFirst(prefix.utf8.count)
+          for rule in group.tensors where rule.from.contains(where: { $0.match(rest) != nil }) {
+            found.append(
+              try located(file: configPath, tensor: tensor.name) { () throws(TinctureError) in
+                try head(rule, tensor)
+              })
+          }
+        }
+      }
+    }
+    var seen: Set<String> = []
+    for tensor in found where !seen.insert(tensor.name).inserted {
+      throw TinctureError(
+        .init("tensors.twice", .invalidInput), "two tensors of the checkpoint are the same one",
+        place: .init(file: configPath, tensor: tensor.name))
+    }
+    return found
+  }
+
+  private func head(_ rule: TensorRule, _ info: TensorInfo) throws(TinctureError)
+    -> CanonicalTensor
+  {
+    let sizes = info.shape.dimensions
+    let fits =
+      sizes.count == rule.shape.count
+      && zip(rule.shape, sizes).allSatisfy { dimension, size in
+        dimension == .any ? size > 0 : hyperparameters.size(dimension) == size
+      }
+    guard fits else {
+      throw TinctureError(
+        .init("tensors.shape", .invalidInput), "the tensor's shape is not what config.json says",
+        expected: rule.shape.map(\.rawValue).joined(separator: " × "),
+        found: info.shape.description, advice: "take config.json and weights of the same model")
+    }
+    try checkType(info)
+    return CanonicalTensor(
+      name: rule.to.text, shape: info.shape, role: rule.role, layer: nil,
+      expression: RowExpression(pieces: [
+        .source(
+          SourceTensor(info), firstRow: 0, rowCount: info.shape.rowCount, order: .identity,
+          scale: 1, add: 0)
+      ]))
+  }
+
   private func leftOut(_ name: ArraySlice<UInt8>) -> Architecture.LeftOutRule? {
     architecture.leftOut.first { rule in
       holds(rule.condition)

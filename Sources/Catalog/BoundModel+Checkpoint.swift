@@ -62,11 +62,14 @@ extension BoundModel {
     metadata += modules.metadata(architecture: architecture.name)
     let known = Set(metadata.map(\.key))
     metadata += vocabulary.metadata.filter { !known.contains($0.key) }
-    return BoundModel(
+    var model = BoundModel(
       architecture: architecture.name, layerCount: try engine.hyperparameters.require(.layers),
       headCount: try engine.hyperparameters.require(.heads),
       keyValueHeadCount: try engine.hyperparameters.require(.keyValueHeads), tensors: tensors,
       metadata: metadata, coverage: coverage, notes: notes, source: whole)
+    model.runtime = RuntimeFacts(
+      architecture, own: engine.own, heads: try binding.heads(source.tensors))
+    return model
   }
 
   /// The weight of a dense module; its file holds nothing else.

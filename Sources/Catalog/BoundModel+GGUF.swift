@@ -37,10 +37,12 @@ extension BoundModel {
     }
     let tensors = try canonicalTensors(gguf, architecture, layers: layers)
     let planned: Set<String> = ["general.file_type", "general.quantization_version"]
-    return BoundModel(
+    var model = BoundModel(
       architecture: name, layerCount: layers, headCount: heads, keyValueHeadCount: keyValueHeads,
       tensors: tensors, metadata: gguf.metadata.filter { !planned.contains($0.key) },
       coverage: tensors.map { ($0.name, .written(as: $0.name)) }, notes: [], source: gguf)
+    model.runtime = RuntimeFacts(architecture, own: nil, heads: [])
+    return model
   }
 
   private static func canonicalTensors(

@@ -112,7 +112,7 @@ public struct CanonicalView: Sendable {
   }
 
   /// Which row of the source stands at `row` after ``RowExpression/RowOrder/interleavedRotary(heads:)``.
-  static func rotarySource(_ row: Int, rows: Int, heads: Int) -> Int {
+  package static func rotarySource(_ row: Int, rows: Int, heads: Int) -> Int {
     let size = rows / heads
     let (head, inside) = row.quotientAndRemainder(dividingBy: size)
     return head * size + (inside % 2) * (size / 2) + inside / 2

@@ -13,6 +13,8 @@ package struct EngineLedger {
   package private(set) var notes: [String]
   private var rotary: RotarySettings?
   private var window: WindowSettings?
+  /// What the checkpoint computes, where the metadata says it for llama.cpp.
+  package private(set) var own: OwnFacts
 
   /// - Throws: `config.*`, `engine.*`.
   package init(_ architecture: Architecture, _ config: CheckpointConfig) throws(TinctureError) {
@@ -24,6 +26,9 @@ package struct EngineLedger {
     if hyperparameters.flag(.attentionBias) { conditions.insert(.attentionBias) }
     if hyperparameters.flag(.feedForwardBias) { conditions.insert(.feedForwardBias) }
     let context = try hyperparameters.require(.contextLength)
+    own = OwnFacts(
+      activation: try Self.activation(architecture.graph, config), window: nil,
+      contextLength: context, task: try Self.task(architecture.graph, config))
     if let rule = architecture.rotary {
       let settings = try RotarySettings(rule, config, contextLength: context, notes: &notes)
       rotary = settings
@@ -34,6 +39,7 @@ package struct EngineLedger {
       let settings = try WindowSettings(
         rule, config, layers: hyperparameters.require(.layers), notes: &notes)
       window = settings
+      own.window = settings
       if let limit = settings.limit(rule, contextLength: context) {
         hyperparameters.set(.contextLength, integer: limit)
         notes.append(
@@ -45,6 +51,28 @@ package struct EngineLedger {
     if let rule = architecture.queryScale {
       queryFactor = try rule.factor(config, hyperparameters, notes: &notes)
     }
+  }
+
+  private static func activation(
+    _ graph: GraphRule, _ config: CheckpointConfig
+  ) throws(TinctureError) -> GraphRule.Activation {
+    guard let rule = graph.ownActivation else { return graph.activation }
+    let node = config.present(rule.field)
+    let name = try node?.string() ?? rule.fallback
+    guard let activation = GraphRule.Activation(transformersName: name) else {
+      throw CheckpointConfig.unsupported(
+        node ?? config.root, "activation", "the activation is not known",
+        expected: "gelu, gelu_new, gelu_pytorch_tanh, silu", found: name)
+    }
+    return activation
+  }
+
+  private static func task(
+    _ graph: GraphRule, _ config: CheckpointConfig
+  ) throws(TinctureError) -> GraphRule.Task? {
+    guard let node = config.root.present("architectures") else { return nil }
+    for name in try node.array() { return graph.tasks[try name.string()] }
+    return nil
   }
 
   /// The architecture's entries.

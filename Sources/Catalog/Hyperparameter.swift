@@ -107,6 +107,7 @@ package struct Hyperparameters: Sendable {
     case .queryRows: product(.heads, .headSize)
     case .keyValueRows: product(.keyValueHeads, .headSize)
     case .rotaryPairs: integers[.headSize].map { $0 / 2 }
+    case .any: nil
     }
   }
 

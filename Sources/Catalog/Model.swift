@@ -88,6 +88,8 @@ public struct BoundModel: Sendable {
   /// Decisions worth telling (vocabulary padded, scale folded, vision left for --mmproj), in order.
   public let notes: [String]
   public let source: any TensorSource
+  /// What the runtime needs beyond the metadata; nil for models made by hand.
+  package var runtime: RuntimeFacts?
 
   public init(
     architecture: String, layerCount: Int, headCount: Int, keyValueHeadCount: Int,
@@ -103,5 +105,6 @@ public struct BoundModel: Sendable {
     self.coverage = coverage
     self.notes = notes
     self.source = source
+    runtime = nil
   }
 }

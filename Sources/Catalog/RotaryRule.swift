@@ -24,7 +24,7 @@ package struct RotaryRule: Sendable {
   ]
 
   /// llama.cpp's base when the file has no key (`src/llama-model.cpp`, load_hparams).
-  static let engineBase = 10000.0
+  package static let engineBase = 10000.0
 }
 
 /// The rotary embedding of one checkpoint.

@@ -7,4 +7,10 @@ package enum Elementary {
 
   /// Natural logarithm.
   package static func logarithm(_ x: Double) -> Double { log(x) }
+
+  package static func sine(_ x: Double) -> Double { sin(x) }
+
+  package static func cosine(_ x: Double) -> Double { cos(x) }
+
+  package static func exponential(_ x: Double) -> Double { exp(x) }
 }

@@ -132,6 +132,26 @@ public final class InputFile: Sendable {
     return try bytes(at: 0, count: Int(byteCount))
   }
 
+  /// Maps the first `count` bytes for reading; ``MappedFile`` owns the mapping.
+  func map(_ count: Int) throws(TinctureError) -> UnsafeMutableRawPointer {
+    guard descriptor >= 0,
+      let address = mmap(nil, count, PROT_READ, MAP_SHARED, descriptor, 0), address != MAP_FAILED
+    else { throw SystemError.cannotRead(path, "map", descriptor < 0 ? EBADF : errno) }
+    return address
+  }
+
+  /// Whether the file can be mapped: not one that lives in memory only.
+  package var canBeMapped: Bool { descriptor >= 0 && byteCount > 0 }
+
+  /// The file's size now.
+  func currentByteCount() throws(TinctureError) -> UInt64 {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else {
+      throw SystemError.cannotRead(path, "examine", errno)
+    }
+    return UInt64(max(0, status.st_size))
+  }
+
   /// Tells the system that the range will be read soon; a hint without an error.
   package func willNeed(at offset: UInt64, count: Int) {
     if descriptor < 0 { return }

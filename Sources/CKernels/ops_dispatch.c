@@ -1,0 +1,48 @@
+// Chooses the table of operations at run time.
+#include "ckernels.h"
+#include "cops.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+extern const to_ops to_ops_scalar;
+#if defined(__x86_64__)
+extern const to_ops to_ops_avx2, to_ops_avx512;
+#endif
+
+int64_t to_attention_scratch(int64_t rows, int64_t value_stride) {
+  return rows * 2 + (rows + 15) / 16 * 16 + 4 * TO_KEY_BLOCK + rows * value_stride;
+}
+
+const to_ops *to_named(const char *isa) {
+  if (strcmp(isa, "scalar") == 0) return &to_ops_scalar;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  if (strcmp(isa, "avx2") == 0) return avx2 ? &to_ops_avx2 : NULL;
+  if (strcmp(isa, "avx512") == 0) {
+    const int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return avx512 ? &to_ops_avx512 : NULL;
+  }
+#endif
+#ifdef __aarch64__
+  if (strcmp(isa, "neon") == 0) return &to_ops_scalar;
+#endif
+  return NULL;
+}
+
+const to_ops *to_select(void) {
+  const tk_kernels *kernels = tk_select();
+  if (kernels == NULL) return NULL;
+  const char *wanted = getenv("TINCTURE_ISA");
+  if (wanted == NULL || wanted[0] == 0) {
+    const char *best[] = {"avx512", "avx2", "neon"};
+    for (int i = 0; i < 3; ++i) {
+      const to_ops *ops = to_named(best[i]);
+      if (ops != NULL) return ops;
+    }
+  }
+  const to_ops *ops = to_named(kernels->isa);
+  return ops != NULL ? ops : &to_ops_scalar;
+}

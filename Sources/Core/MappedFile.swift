@@ -1,0 +1,48 @@
+import Glibc
+
+/// A file's bytes mapped for reading, for weights that are used in place.
+///
+/// A mapping cannot be read past the file's end: if another program cuts the file short while it is mapped, touching
+/// the lost part ends this process with SIGBUS. ``check()`` looks at the file's size; callers ask it between steps of
+/// their work, so that a file that was cut gives an error in all but the unluckiest moment. Work that must never be
+/// ended so reads with ``InputFile/read(at:into:)``.
+package final class MappedFile: Sendable {
+  package let path: String
+  package let byteCount: Int
+  private let start: Unchecked<UnsafeRawPointer>
+  private let file: InputFile
+
+  /// First byte; valid as long as this object.
+  package var bytes: UnsafeRawPointer { start.value }
+
+  /// - Throws: `file.read` when the system cannot map the file; `file.truncated` when it is empty.
+  package init(_ file: InputFile) throws(TinctureError) {
+    guard file.byteCount > 0, let count = Int(exactly: file.byteCount) else {
+      throw TinctureError(
+        .init("file.truncated", .invalidInput), "the file is empty", place: .init(file: file.path))
+    }
+    let address = try file.map(count)
+    self.file = file
+    path = file.path
+    byteCount = count
+    start = Unchecked(UnsafeRawPointer(address))
+  }
+
+  deinit { munmap(UnsafeMutableRawPointer(mutating: start.value), byteCount) }
+
+  /// - Throws: `file.truncated` when the file has become shorter since it was opened.
+  package func check() throws(TinctureError) {
+    let now = try file.currentByteCount()
+    guard now >= UInt64(byteCount) else {
+      throw TinctureError(
+        .init("file.truncated", .invalidInput), "the file was cut short while it was in use",
+        place: .init(file: path), expected: "\(byteCount) bytes", found: "\(now) bytes",
+        advice: "leave the file alone until the command has ended")
+    }
+  }
+
+  /// Asks the system to read the whole file soon; a hint without an error.
+  package func willNeed() {
+    madvise(UnsafeMutableRawPointer(mutating: start.value), byteCount, MADV_WILLNEED)
+  }
+}
