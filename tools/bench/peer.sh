@@ -7,6 +7,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
 version=0.3.36
+programs=(llama-quantize llama-imatrix llama-bench llama-perplexity)
 folder=${TINCTURE_PEER:-$here/.cache/peer}
 mkdir -p "$folder"
 cd "$folder"
@@ -22,10 +23,14 @@ if [ ! -d "$source" ]; then
     "llama-cpp-python==$version" >&2
   tar xf "llama_cpp_python-$version.tar.gz"
 fi
-if [ ! -x build/bin/llama-quantize ] || [ ! -x build/bin/llama-imatrix ]; then
+missing=()
+for program in "${programs[@]}"; do
+  [ -x "build/bin/$program" ] || missing+=("$program")
+done
+if [ ${#missing[@]} != 0 ]; then
   cmake -S "$source" -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAMA_CURL=OFF \
     -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF >&2
-  ninja -C build llama-quantize llama-imatrix >&2
+  ninja -C build "${missing[@]}" >&2
 fi
 echo "$folder/build/bin"
 echo "$source"

@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""The runtime on real models, held against transformers and against unmodified llama.cpp.
+
+    tools/check/runtime.py --tincture PROGRAM --models DIR [--live] [--positions N] [--threads N]
+
+DIR holds gemma3-270m and minilm (tools/models/*.py). `tincture record --full` runs
+
+ - the checkpoint of Gemma 3 270M on 1,500 tokens and MiniLM on 200 sentences in exact arithmetic; logits, embeddings and
+   hidden states are compared with golden/logits/long (transformers in float64, tools/golden/long.py). With --live every
+   logit of every position is compared with transformers computing beside it (needs `tools/python.sh golden`);
+ - our BF16, Q8_0 and Q4_K_M files of Gemma in engine arithmetic on 200 tokens; logits are compared with those of stock
+   llama.cpp on the same file.
+
+Exit status 1 at the first thing that is not so.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [here, os.path.join(here, "..", "peer")]
+import texts  # noqa: E402
+from long_columns import TOKENS, columns  # noqa: E402
+
+# Mean over the positions. transformers' own float32 stands at 6e-12 on these 1,500 tokens, 2.9e-4 at most.
+NMSE, LARGEST = 1e-11, 5e-4
+# A single position amplifies rounding a thousand times here (1e-9 in transformers' float32): none may be further than
+# this factor from transformers' own float32, or above NMSE.
+FLOOR = 8
+ENGINE = 1e-4
+ENGINE_TOKENS = 200
+
+
+def check(condition, text):
+    print(("ok    " if condition else "FAIL  ") + text, flush=True)
+    if not condition:
+        sys.exit(1)
+
+
+def run(command):
+    start = time.monotonic()
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    name = " ".join(os.path.basename(str(part)) for part in command[:3])
+    check(done.returncode == 0, f"{name}: {time.monotonic() - start:.1f} s"
+          + (": " + done.stderr.decode() if done.returncode else ""))
+    return done.stdout
+
+
+class Recorder:
+    def __init__(self, options, work):
+        self.options, self.work = options, work
+
+    def __call__(self, model, sequences, arithmetic, *more):
+        """The arrays of a recorded pack, read as they are asked for."""
+        prompts, pack, out = (os.path.join(self.work, name) for name in ("prompts.jsonl", "r.pack", "r.npz"))
+        with open(prompts, "w") as file:
+            file.writelines(json.dumps({"ids": [int(i) for i in ids]}) + "\n" for ids in sequences)
+        for path in (pack, out):
+            if os.path.exists(path):
+                os.remove(path)
+        run([self.options.tincture, "record", model, "--prompts", prompts, "-o", pack, "--arithmetic", arithmetic,
+             "--threads", str(self.options.threads), "--quiet", *more])
+        run([sys.executable, os.path.join(here, "..", "parity_pack.py"), "export", pack, out])
+        arrays = np.load(out)
+        for index, ids in enumerate(sequences):
+            if not np.array_equal(arrays[f"ids_{index}"], ids):
+                check(False, f"ids of prompt {index} as given")
+        return arrays
+
+
+def row_errors(found, expected, variance=None):
+    """Each row's squared error over its variance."""
+    difference = found.astype(np.float64) - expected
+    return (difference ** 2).mean(-1) / (expected.astype(np.float64).var(-1) if variance is None else variance)
+
+
+def gate(name, errors, largest, floor=None):
+    worst = int(np.argmax(errors))
+    text = (f"{name}: NMSE {errors.mean():.2e} (at most {NMSE:.0e}), largest difference {largest:.2e} (at most {LARGEST:.0e}),"
+            f" worst of {len(errors)} rows {errors[worst]:.2e} at {worst}")
+    good = errors.mean() <= NMSE and largest <= LARGEST
+    if floor is not None:
+        # A sampled row scatters around the whole row's figure, by much less than this factor.
+        limit = np.maximum(NMSE, FLOOR * floor.astype(np.float64))
+        good = good and bool((errors <= limit).all())
+        text += (f" (transformers' float32: {floor[worst]:.2e}); {(errors > NMSE).sum()} rows above {NMSE:.0e}"
+                 f" (transformers' float32: {(floor > NMSE).sum()})")
+    check(good, text)
+
+
+def gemma(options, record):
+    golden = np.load(os.path.join(here, "..", "..", "golden", "logits", "long", "gemma3-270m.npz"))
+    count, vocabulary = options.positions, int(golden["vocabulary"])
+    ids = golden["ids"][:count]
+    folder = os.path.join(options.models, "gemma3-270m")
+    arrays = record(folder, [ids], "exact", "--full")
+    logits = arrays["logits_0"]
+    check(logits.shape == (count, vocabulary) and bool(np.isfinite(logits).all()), f"Gemma 3 270M: {logits.shape} logits")
+    sampled = np.stack([logits[i, columns(i, vocabulary)] for i in range(count)])
+    expected = golden["logits"][:count]
+    errors = row_errors(sampled, expected, golden["variance"][:count])
+    gate("Gemma 3 270M, 128 logits of each position", errors, abs(sampled - expected).max(), golden["float32_nmse"][:count])
+    top = np.take_along_axis(logits, golden["top_ids"][:count], 1)
+    difference = abs(top - golden["top_logits"][:count]).max()
+    check(difference <= LARGEST, f"Gemma 3 270M, eight largest logits of each position: largest difference {difference:.2e}")
+    means, variances, normalizers = [], [], []
+    for row in logits:
+        row = row.astype(np.float64)
+        means.append(row.mean())
+        variances.append(row.var())
+        normalizers.append(np.log(np.exp(row - row.max()).sum()) + row.max())
+    for name, values in (("mean", means), ("variance", variances), ("log_sum_exp", normalizers)):
+        other = golden[name][:count]
+        difference = abs(np.array(values) - other).max()
+        relative = (abs(np.array(values) - other) / np.maximum(1, abs(other))).max()
+        check(relative <= LARGEST / 5, f"Gemma 3 270M, {name} of all logits of each position: largest difference {difference:.2e}")
+    clear = golden["top_logits"][:count, 0] - golden["top_logits"][:count, 1] > 2 * LARGEST
+    same = logits.argmax(1) == golden["top_ids"][:count, 0]
+    check(bool(same[clear].all()), f"Gemma 3 270M: top-1 the same at all {clear.sum()} positions where it is clear")
+    if options.live:
+        live(folder, ids, logits)
+
+
+def live(folder, ids, logits):
+    """Every logit of every position against transformers in float64, computed here."""
+    sys.path.append(os.path.join(here, "..", "golden"))
+    import torch
+    import float64
+
+    torch.set_num_threads(2)
+    model = float64.load("Gemma3ForCausalLM", folder)
+    with float64.exact(), float64.stages(model) as found:
+        model.model(torch.tensor([[int(i) for i in ids]]))
+    weight, errors, largest = model.lm_head.weight.detach(), [], 0
+    for start in range(0, len(ids), 50):
+        with torch.no_grad():
+            expected = (found[-1][start:start + 50] @ weight.T).numpy()
+        rows = logits[start:start + 50].astype(np.float64)
+        errors += list(((rows - expected) ** 2).mean(1) / expected.var(1))
+        largest = max(largest, abs(rows - expected).max())
+    golden = np.load(os.path.join(here, "..", "..", "golden", "logits", "long", "gemma3-270m.npz"))
+    gate("Gemma 3 270M, every logit against transformers beside it", np.array(errors), largest,
+         golden["float32_nmse"][:len(ids)])
+
+
+def minilm(options, record):
+    golden = np.load(os.path.join(here, "..", "..", "golden", "logits", "long", "minilm.npz"))
+    bounds = np.concatenate([[0], np.cumsum(golden["lengths"])])
+    sequences = [golden["ids"][a:b] for a, b in zip(bounds, bounds[1:])]
+    arrays = record(os.path.join(options.models, "minilm"), sequences, "exact")
+    found = np.stack([arrays[f"pooled_{i}"].reshape(-1) for i in range(len(sequences))])
+    errors = row_errors(found, golden["pooled"])
+    gate(f"MiniLM, pooled embeddings of {len(sequences)} sentences", errors, abs(found - golden["pooled"]).max())
+    for index in golden["short"]:
+        expected = golden[f"hidden_{index}"]
+        hidden = arrays[f"hidden_{index}"]
+        gate(f"MiniLM, hidden states of sentence {index}", row_errors(hidden, expected), abs(hidden - expected).max())
+
+
+def engine(options, record):
+    from stock import Stock
+
+    golden = np.load(os.path.join(here, "..", "..", "golden", "logits", "long", "gemma3-270m.npz"))
+    ids = [int(i) for i in golden["ids"][:ENGINE_TOKENS]]
+    source = os.path.join(options.models, "gemma3-270m")
+    for kind in ("bf16", "q8_0", "q4_k_m"):
+        gguf = os.path.join(record.work, kind + ".gguf")
+        how = ["convert", source, "--type", kind] if kind == "bf16" else ["quantize", source, "--recipe", kind]
+        run([options.tincture, how[0], how[1], "-o", gguf, "--quiet", *how[2:]])
+        logits = record(gguf, [ids], "engine", "--full")["logits_0"]
+        stock = Stock(gguf)
+        expected = stock.logits(ids)
+        stock.close()
+        errors = row_errors(logits, expected)
+        agreement = (logits.argmax(1) == expected.argmax(1)).mean()
+        check(errors.mean() <= ENGINE, f"Gemma 3 270M {kind}, engine arithmetic against stock llama.cpp, {len(ids)} positions: NMSE "
+              f"{errors.mean():.2e} (at most {ENGINE:.0e}), worst position {errors.max():.2e}, top-1 agreement {agreement:.1%}")
+        os.remove(gguf)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tincture", required=True)
+    parser.add_argument("--models", required=True)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--positions", type=int, default=TOKENS)
+    parser.add_argument("--live", action="store_true")
+    parser.add_argument("--only", choices=["gemma", "minilm", "engine"])
+    options = parser.parse_args()
+    parts = {"minilm": minilm, "gemma": gemma, "engine": engine}
+    with tempfile.TemporaryDirectory() as work:
+        record = Recorder(options, work)
+        for name, part in parts.items():
+            if options.only in (None, name):
+                part(options, record)
+
+
+if __name__ == "__main__":
+    main()
