@@ -79,7 +79,7 @@ class Bench:
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(os.path.join(self.options.checkpoint, "tokenizer.json"))
-        text = texts.PROMPT + "\n".join(texts.notes(1 + count // 80))
+        text = texts.long_text(1 + count // 80)
         offsets = tokenizer.encode(text).offsets
         for end in range(count, count + 8):
             part = text[:offsets[end - 1][1]]
@@ -130,7 +130,7 @@ class Bench:
     def parity(self):
         text, base = os.path.join(self.work, "text.txt"), os.path.join(self.work, "base.dat")
         with open(text, "w") as file:
-            file.write("\n".join(texts.notes(CHUNKS * LENGTH // 90)))
+            file.write(texts.long_text(CHUNKS * LENGTH // 90))
         common = ["-t", self.options.threads, "-c", LENGTH, "--chunks", CHUNKS]
         kinds = [kind for kind in self.options.types if kind != "bf16"]
         print(f"{CHUNKS} x {LENGTH} tokens, BF16 as the base")

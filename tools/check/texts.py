@@ -167,6 +167,11 @@ def notes(count, seed=1):
     return [note(numbers) for _ in range(count)]
 
 
+def long_text(count):
+    """The prose, then `count` notes: what llama-perplexity and tincture are compared on."""
+    return PROMPT + "\n".join(notes(count))
+
+
 def sentences(count, seed=2):
     """Single sentences: the written prose first, then parts of notes."""
     numbers, found = Numbers(seed), []

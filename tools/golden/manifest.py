@@ -38,6 +38,7 @@ MAKERS = [
      20240917),
     ("logits/tiny/", "tools/golden/logits.py", ["golden/logits/tiny", "golden/models", "golden/heads"],
      TRANSFORMERS + ["safetensors"], [], 5),
+    ("logits/long/", "tools/golden/long.py", ["DIR", "golden/logits/long"], TRANSFORMERS + ["tokenizers"], [], None),
     ("models/", "tools/golden/tiny.py", ["golden/models"], TRANSFORMERS + ["tokenizers", "sentencepiece"], [],
      20240917),
     ("plans/", "tools/golden/plans.py", ["PEER/vendor/llama.cpp", "golden/models", "golden/plans"],
