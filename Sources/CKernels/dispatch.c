@@ -23,7 +23,7 @@ const tk_kernels *tk_named(const char *isa) {
 #endif
 #ifdef __aarch64__
   // The compiler's baseline is NEON already.
-  if (strcmp(isa, "neon") == 0) return &tk_kernels_scalar;
+  if (strcmp(isa, "neon") == 0 && tk_linear_named(isa) != NULL) return &tk_kernels_scalar;
 #endif
   return NULL;
 }

@@ -16,7 +16,7 @@
 #define TK_ISA_NAME "avx512"
 #define TK_CODECS tk_kernels_avx2
 #pragma clang attribute push( \
-    __attribute__((target("avx2,f16c,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), \
+    __attribute__((target("avx2,f16c,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2"))), \
     apply_to = function)
 #include "linear.inc.h"
 #pragma clang attribute pop

@@ -20,6 +20,12 @@ static int has_avx512(void) {
 }
 #endif
 
+#ifdef TK_LINEAR_NEON
+#include <sys/auxv.h>
+
+static int has_dot_product(void) { return (getauxval(AT_HWCAP) >> 20 & 1) != 0; }
+#endif
+
 const tk_linear *tk_linear_named(const char *isa) {
   if (strcmp(isa, "scalar") == 0) return &tk_linear_scalar;
 #ifdef TK_LINEAR_X86
@@ -27,7 +33,7 @@ const tk_linear *tk_linear_named(const char *isa) {
   if (strcmp(isa, "avx512") == 0 && has_avx512()) return &tk_linear_avx512;
 #endif
 #ifdef TK_LINEAR_NEON
-  if (strcmp(isa, "neon") == 0) return &tk_linear_neon;
+  if (strcmp(isa, "neon") == 0 && has_dot_product()) return &tk_linear_neon;
 #endif
   return NULL;
 }
@@ -40,7 +46,7 @@ static const tk_linear *choose(void) {
   if (has_avx2()) return &tk_linear_avx2;
 #endif
 #ifdef TK_LINEAR_NEON
-  return &tk_linear_neon;
+  if (has_dot_product()) return &tk_linear_neon;
 #endif
   return &tk_linear_scalar;
 }

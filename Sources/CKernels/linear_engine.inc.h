@@ -1,5 +1,14 @@
 // Engine arithmetic: integer products of blocks.
 
+#if defined(TK_LINEAR_AVX2) || defined(TK_LINEAR_DOTPROD)
+#include "linear_panel.inc.h"
+// Tokens from which unpacking a panel pays.
+#define TK_PANEL_FROM 4
+#else
+#define TK_PANEL_FROM INT64_MAX
+#define panel_blocks engine_blocks
+#endif
+
 TK_INLINE void engine_blocks(
     const int format, const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out, int64_t stride) {
   const int sub = sub_length(format), offset = code_offset(format);
@@ -30,6 +39,12 @@ TK_INLINE void engine_blocks(
   }
 }
 
+#if defined(TK_LINEAR_AVX512)
+#include "linear_few_avx512.inc.h"
+#else
+#define few_blocks engine_blocks
+#endif
+
 #define TK_EACH_QUANT(use) \
   use(TK_Q4_0) use(TK_Q4_1) use(TK_Q5_0) use(TK_Q5_1) use(TK_Q8_0) use(TK_Q2_K) use(TK_Q3_K) use(TK_Q4_K) \
   use(TK_Q5_K) use(TK_Q6_K) use(TK_IQ4_NL) use(TK_IQ4_XS)
@@ -37,7 +52,11 @@ TK_INLINE void engine_blocks(
 #define TK_DEFINE(format) \
   static void engine_##format( \
       const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out, int64_t stride) { \
-    engine_blocks(format, weights, rows, in, out, stride); \
+    if (in->count >= TK_PANEL_FROM) { \
+      panel_blocks(format, weights, rows, in, out, stride); \
+    } else { \
+      few_blocks(format, weights, rows, in, out, stride); \
+    } \
   }
 TK_EACH_QUANT(TK_DEFINE)
 #undef TK_DEFINE

@@ -1,4 +1,4 @@
-// Products for AArch64, where NEON and fused multiply-add always are.
+// Products for AArch64 processors with the dot product instructions (ARMv8.2 and later).
 #include "linear_tables.h"
 
 #ifdef TK_LINEAR_NEON
@@ -9,8 +9,11 @@
 #include <arm_neon.h>
 
 #define TK_LINEAR_FMA 1
+#define TK_LINEAR_DOTPROD 1
 #define TK_TABLE tk_linear_neon
 #define TK_ISA_NAME "neon"
 #define TK_CODECS tk_kernels_scalar
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
 #include "linear.inc.h"
+#pragma clang attribute pop
 #endif

@@ -140,7 +140,9 @@ TK_INLINE void six_bits(const uint8_t *in, uint64_t *scales, uint64_t *mins) {
 }
 
 TK_INLINE f32x8 bytes_to_floats(uint64_t bytes) {
-  return __builtin_convertvector((u8x8)bytes, f32x8);
+  u8x8 v;  // a cast would repeat the lowest byte
+  memcpy(&v, &bytes, sizeof v);
+  return __builtin_convertvector(v, f32x8);
 }
 
 TK_INLINE void unpack_scales_k45(const uint8_t *in, float *scale, float *add) {

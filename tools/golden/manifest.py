@@ -32,6 +32,7 @@ MAKERS = [
      [PEER], None),
     ("headers/", "tools/golden/headers.py", ["golden/headers"], ["transformers", "torch"], [], None),
     ("help/", "tools/golden/help.sh", [], [], [], None),
+    ("linear/", "tools/golden/linear.py", ["golden/linear"], ["xllamacpp", "numpy"], [], 20261126),
     ("logits/", "tools/golden/real_models.py", ["--models", "DIR", "--peer-gguf", "DIR", "--peer-bin", "DIR",
      "golden/logits"], TRANSFORMERS + ["xllamacpp"], [PEER], 7),
     ("heads/", "tools/golden/tiny.py", ["golden/heads", "heads"], TRANSFORMERS + ["tokenizers", "sentencepiece"], [],
