@@ -1,5 +1,4 @@
 // Chooses the table of kernels at run time.
-#include "linear_tables.h"
 #include "tables.h"
 
 #include <stdatomic.h>
@@ -14,12 +13,21 @@ static int has_avx2(void) {
 }
 #endif
 
+#ifdef TK_HAVE_AVX512
+static int has_avx512(void) {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+      && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
+      && __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
 const tk_kernels *tk_named(const char *isa) {
   if (strcmp(isa, "scalar") == 0) return &tk_kernels_scalar;
 #ifdef TK_HAVE_AVX2
   if (strcmp(isa, "avx2") == 0 && has_avx2()) return &tk_kernels_avx2;
-  // Encoders gain nothing from AVX-512; products do (linear_dispatch.c).
-  if (strcmp(isa, "avx512") == 0 && tk_linear_named(isa) != NULL) return &tk_kernels_avx2;
+#endif
+#ifdef TK_HAVE_AVX512
+  if (strcmp(isa, "avx512") == 0 && has_avx512()) return &tk_kernels_avx512;
 #endif
 #ifdef __aarch64__
   // The compiler's baseline is NEON already.
@@ -31,6 +39,9 @@ const tk_kernels *tk_named(const char *isa) {
 static const tk_kernels *choose(void) {
   const char *wanted = getenv("TINCTURE_ISA");
   if (wanted != NULL && wanted[0] != 0) return tk_named(wanted);
+#ifdef TK_HAVE_AVX512
+  if (has_avx512()) return &tk_kernels_avx512;
+#endif
 #ifdef TK_HAVE_AVX2
   if (has_avx2()) return &tk_kernels_avx2;
 #endif

@@ -73,14 +73,14 @@ KQ_INLINE float kq_sum(kq_v v) {
   return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
 }
 KQ_INLINE float kq_largest(kq_v v) {
-  float m = v[0];
-  for (int j = 1; j < 8; j++) m = v[j] > m ? v[j] : m;
-  return m;
+  v = kq_max(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3));
+  v = kq_max(v, __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5));
+  return v[0] > v[1] ? v[0] : v[1];
 }
 KQ_INLINE float kq_smallest(kq_v v) {
-  float m = v[0];
-  for (int j = 1; j < 8; j++) m = v[j] < m ? v[j] : m;
-  return m;
+  v = kq_min(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3));
+  v = kq_min(v, __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5));
+  return v[0] < v[1] ? v[0] : v[1];
 }
 
 // Rounds magnitudes to the nearest f16 value (ties to even): zero stays zero, anything else becomes at least
@@ -208,6 +208,7 @@ KQ_INLINE void kq_codes(
   }
 }
 
+#include "kquant_fixed.inc.h"
 #include "kquant_affine.inc.h"
 #include "kquant_symmetric.inc.h"
 

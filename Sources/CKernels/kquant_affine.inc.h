@@ -126,46 +126,63 @@ KQ_INLINE kq_v kq_divisors(float steps, int part) {
   return part == 0 ? steps - 0.5f * k : steps + 0.75f - 0.21875f * k;
 }
 
+// The candidate with the least error of two vectors of candidates; of equal ones the largest of the vector
+// that comes first.
+KQ_INLINE float kq_least(kq_v d0, kq_v error0, kq_v d1, kq_v error1) {
+  kq_i second = error1 < error0;
+  kq_v d = second ? d1 : d0, error = second ? error1 : error0;
+  return kq_largest(error <= kq_all(kq_smallest(error)) ? d : kq_all(0.0f));
+}
+
 // dmin among 16 candidates, for the given mins.
 KQ_INLINE float kq_choose_min(const kq_fits *f, const float *m, float steps) {
-  float most = 0.0f, best = 0.0f, least = __FLT_MAX__;
+  float most = 0.0f;
   for (int j = 0; j < f->count; j++) most = m[j] > most ? m[j] : most;
-  for (int h = 0; h < 2; h++) {
-    kq_v d = kq_half_round(most / kq_divisors(steps, h)), inverse = kq_inverse(d), error = kq_all(0.0f);
-    for (int j = 0; j < f->count; j++) {
-      kq_v r = m[j] - d * kq_min(kq_round(m[j] * inverse), kq_all(steps));
-      error = error + f->sw[j] * (r * r);
-    }
-    for (int k = 0; k < 8; k++) {
-      if (error[k] < least) {
-        least = error[k];
-        best = d[k];
-      }
-    }
+  kq_v d0 = kq_half_round(most / kq_divisors(steps, 0)), d1 = kq_half_round(most / kq_divisors(steps, 1));
+  kq_v i0 = kq_inverse(d0), i1 = kq_inverse(d1), error0 = kq_all(0.0f), error1 = error0;
+  for (int j = 0; j < f->count; j++) {
+    kq_v r0 = m[j] - d0 * kq_min(kq_round(m[j] * i0), kq_all(steps));
+    kq_v r1 = m[j] - d1 * kq_min(kq_round(m[j] * i1), kq_all(steps));
+    error0 = error0 + f->sw[j] * (r0 * r0);
+    error1 = error1 + f->sw[j] * (r1 * r1);
   }
-  return best;
+  return kq_least(d0, error0, d1, error1);
+}
+
+// The error that a candidate d adds to one fit, with the min it makes best on the grid of dmin.
+KQ_INLINE kq_v kq_scale_cost(
+    const kq_fits *f, int j, kq_v d, kq_v inverse, float dmin, float minverse, float steps) {
+  kq_v r = d * kq_min(kq_round(f->s[j] * inverse), kq_all(steps)) - f->s[j];
+  kq_v m = f->m[j] + r * f->ratio[j];
+  kq_v e = dmin * kq_clamp(kq_round(m * minverse), 0.0f, steps) - f->m[j];
+  return r * (r * f->sqq[j] - 2.0f * f->sq[j] * e) + e * e * f->sw[j];
 }
 
 // d among 16 candidates, each with the mins it makes best on the grid of dmin.
 KQ_INLINE float kq_choose_scale(const kq_fits *f, float dmin, float steps) {
-  float most = 0.0f, best = 0.0f, least = __FLT_MAX__, minverse = dmin > 0.0f ? 1.0f / dmin : 0.0f;
+  float most = 0.0f, minverse = dmin > 0.0f ? 1.0f / dmin : 0.0f;
   for (int j = 0; j < f->count; j++) most = f->s[j] > most ? f->s[j] : most;
-  for (int h = 0; h < 2; h++) {
-    kq_v d = kq_half_round(most / kq_divisors(steps, h)), inverse = kq_inverse(d), error = kq_all(0.0f);
-    for (int j = 0; j < f->count; j++) {
-      kq_v r = d * kq_min(kq_round(f->s[j] * inverse), kq_all(steps)) - f->s[j];
-      kq_v m = f->m[j] + r * f->ratio[j];
-      kq_v e = dmin * kq_clamp(kq_round(m * minverse), 0.0f, steps) - f->m[j];
-      error = error + (r * (r * f->sqq[j] - 2.0f * f->sq[j] * e) + e * e * f->sw[j]);
-    }
-    for (int k = 0; k < 8; k++) {
-      if (error[k] < least) {
-        least = error[k];
-        best = d[k];
-      }
-    }
+  kq_v d0 = kq_half_round(most / kq_divisors(steps, 0)), d1 = kq_half_round(most / kq_divisors(steps, 1));
+  kq_v i0 = kq_inverse(d0), i1 = kq_inverse(d1), error0 = kq_all(0.0f), error1 = error0;
+  for (int j = 0; j < f->count; j++) {
+    error0 = error0 + kq_scale_cost(f, j, d0, i0, dmin, minverse, steps);
+    error1 = error1 + kq_scale_cost(f, j, d1, i1, dmin, minverse, steps);
   }
-  return best;
+  return kq_least(d0, error0, d1, error1);
+}
+
+// Super-block scales, and the integer scale nearest to each fit: a first dmin for the mins, then d, then dmin
+// for the rounded scales.
+KQ_INLINE void kq_affine_scales(const kq_fits *fits, float steps, float *d, float *dmin, kq_v *scales) {
+  *d = kq_choose_scale(fits, kq_choose_min(fits, fits->m, steps), steps);
+  float inverse = *d > 0.0f ? 1.0f / *d : 0.0f, moved[16];
+  for (int g = 0; g < fits->count / 8; g++) {
+    kq_v s = kq_load(fits->s + 8 * g);
+    scales[g] = kq_min(kq_round(s * inverse), kq_all(steps));
+    kq_v m = kq_load(fits->m + 8 * g) + (scales[g] * *d - s) * kq_load(fits->ratio + 8 * g);
+    kq_store(moved + 8 * g, kq_max(m, kq_all(0.0f)));
+  }
+  *dmin = kq_choose_min(fits, moved, steps);
 }
 
 typedef struct kq_affine_plan {
@@ -178,6 +195,8 @@ typedef struct kq_affine_plan {
   int reach;             // integer scales tried either side
   int rounds;            // of search and refit
 } kq_affine_plan;
+
+#include "kquant_affine_fixed.inc.h"
 
 // Integer offsets a constant super-block -c: the divisor whose f16 quotient decodes nearest to c.
 KQ_INLINE void kq_affine_constant(float c, float steps, kq_result *out) {
@@ -229,15 +248,21 @@ KQ_INLINE void kq_affine(
     return;
   }
 
-  // 1. Real-valued fits.
   kq_base base[2];
+  for (int g = 0; g < groups; g++) kq_affine_base(t.x + g * n, t.w + g * n, n, weighted, &base[g]);
+  if (!weighted && kq_affine_fixed(&t, base, plan, out)) {
+    out->d *= sign;
+    out->dmin *= sign;
+    return;
+  }
+
+  // 1. Real-valued fits.
   kq_fit fit[2];
   kq_fits fits;
   fits.count = count;
   for (int g = 0; g < groups; g++) {
     kq_v *y = t.x + g * n;
     const kq_v *w = t.w + g * n;
-    kq_affine_base(y, w, n, weighted, &base[g]);
     const kq_base *a = &base[g];
     kq_v unit = kq_inverse(a->range), z = kq_all(0.0f);
     // A constant sub-block is all offset.
@@ -266,16 +291,10 @@ KQ_INLINE void kq_affine(
     kq_store(fits.ratio + 8 * g, fit[g].sq / a->sw);
   }
 
-  // 2. Super-block scales: a first one for the mins, the scale, then the mins' for the rounded scales.
-  float d = kq_choose_scale(&fits, kq_choose_min(&fits, fits.m, steps), steps);
-  float dinverse = d > 0.0f ? 1.0f / d : 0.0f, moved[16];
+  // 2. Super-block scales.
+  float d, dmin;
   kq_v sc[2], mn[2];
-  for (int g = 0; g < groups; g++) {
-    sc[g] = kq_min(kq_round(fit[g].s * dinverse), kq_all(steps));
-    kq_v m = kq_load(fits.m + 8 * g) + (sc[g] * d - fit[g].s) * kq_load(fits.ratio + 8 * g);
-    kq_store(moved + 8 * g, kq_max(m, kq_all(0.0f)));
-  }
-  float dmin = kq_choose_min(&fits, moved, steps);
+  kq_affine_scales(&fits, steps, &d, &dmin, sc);
 
   for (int round = 0; round < plan.rounds; round++) {
     // 3. Exact search over neighbouring integers.

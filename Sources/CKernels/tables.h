@@ -10,6 +10,8 @@ extern const tk_kernels tk_kernels_scalar;
 #if defined(__x86_64__)
 #define TK_HAVE_AVX2 1
 extern const tk_kernels tk_kernels_avx2;
+#define TK_HAVE_AVX512 1
+extern const tk_kernels tk_kernels_avx512;
 #endif
 
 #endif

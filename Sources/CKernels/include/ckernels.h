@@ -23,7 +23,7 @@ typedef struct tk_codec {
 } tk_codec;
 
 typedef struct tk_kernels {
-  const char *isa;  // "scalar", "avx2", "neon"
+  const char *isa;  // "scalar", "avx2", "avx512"; the scalar table is NEON on AArch64
   tk_codec q4_0, q4_1, q5_0, q5_1, q8_0;
   tk_codec q2_k, q3_k, q4_k, q5_k, q6_k;
   tk_codec iq4_nl, iq4_xs;
