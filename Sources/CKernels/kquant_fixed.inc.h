@@ -77,7 +77,7 @@ KQ_INLINE void kq_fixed_fill(const kq_v *x, int n, kq_v unit, kq_h *out) {
 }
 
 // Codes to multiply with and to add, from codes per full range (below 64) and the shift of the codes: q =
-// clamp(round(Y * codes / 32767 + shift), low, high), in ninths bits of fraction.
+// clamp(round(Y * codes / 32767 + shift), low, high), with nine bits of fraction.
 typedef struct kq_code {
   kq_h factor, bias;
 } kq_code;

@@ -59,27 +59,29 @@ KQ_INLINE void kq_symmetric_try2(
   kq_symmetric_take(sxq1, sqq1, all, fit);
 }
 
-// d among 24 candidates near largest / -steps, by the error that rounding to multiples of d adds.
-KQ_INLINE float kq_choose_signed_step(
-    const float *value, const float *cost, int count, float largest, float steps) {
+// d among 24 candidates near largest / -steps, by the error that rounding to multiples of d adds; of equal
+// ones the largest.
+KQ_INLINE float kq_choose_signed_step(const float *value, const float *cost, int count, float steps) {
   const kq_v part = {0.0f, 0.0625f, 0.125f, 0.1875f, 0.25f, 0.3125f, 0.375f, 0.4375f};
-  float sign = largest < 0.0f ? 1.0f : -1.0f, best = 0.0f, least = 0.0f;
+  float low = 0.0f, high = 0.0f;
+  for (int j = 0; j < count; j++) {
+    low = value[j] < low ? value[j] : low;
+    high = value[j] > high ? value[j] : high;
+  }
+  const float sign = -low > high ? 1.0f : -1.0f, size = -low > high ? -low : high;
+  kq_v least = kq_all(__FLT_MAX__), best = kq_all(0.0f);
   for (int h = 0; h < 3; h++) {
-    kq_v t = h == 0 ? steps - 8.0f * part : steps - 3.5f * part + 0.75f;
-    if (h == 2) t = steps * (1.01f + 0.16f * part);
-    kq_v d = kq_half_round(-sign * largest / t) * sign, inverse = kq_inverse(d), error = kq_all(0.0f);
+    kq_v t = h == 0 ? steps - 8.0f * part : h == 1 ? steps - 3.5f * part + 0.75f : steps * (1.01f + 0.16f * part);
+    kq_v d = kq_half_round(size / t), inverse = kq_inverse(d) * sign, error = kq_all(0.0f), step = d * sign;
     for (int j = 0; j < count; j++) {
-      kq_v r = value[j] - d * kq_clamp(kq_round(value[j] * inverse), -steps, steps - 1.0f);
+      kq_v r = value[j] - step * kq_clamp(kq_round(value[j] * inverse), -steps, steps - 1.0f);
       error = error + cost[j] * (r * r);
     }
-    for (int k = 0; k < 8; k++) {
-      if ((h == 0 && k == 0) || error[k] < least) {
-        least = error[k];
-        best = d[k];
-      }
-    }
+    kq_i better = error < least;
+    least = better ? error : least;
+    best = better ? d : best;
   }
-  return best;
+  return sign * kq_largest(least <= kq_all(kq_smallest(least)) ? best : kq_all(0.0f));
 }
 
 // Whether all elements have one sign and sizes within a factor of two: nearly all codes are alike then.
@@ -102,9 +104,8 @@ KQ_INLINE int kq_symmetric_narrow_count(const kq_tile *t, int n) {
       low = kq_min(low, t->x[g * n + i]);
       high = kq_max(high, t->x[g * n + i]);
     }
-    for (int j = 0; j < 8; j++) {
-      count += (low[j] > 0.0f && 2.0f * low[j] > high[j]) || (high[j] < 0.0f && 2.0f * high[j] < low[j]);
-    }
+    kq_i narrow = ((low > 0.0f) & (2.0f * low > high)) | ((high < 0.0f) & (2.0f * high < low));
+    for (int j = 0; j < 8; j++) count -= narrow[j];
   }
   return count;
 }
@@ -176,6 +177,8 @@ KQ_INLINE float kq_symmetric_settle(
   return total;
 }
 
+#include "kquant_symmetric_fixed.inc.h"
+
 // Searches one super-block. `x` and `importance` (may be NULL when not weighted) in natural order.
 KQ_INLINE void kq_symmetric(
     const float *x, const float *importance, const kq_symmetric_plan plan, int weighted, kq_result *out) {
@@ -187,6 +190,8 @@ KQ_INLINE void kq_symmetric(
 
   // 1. Real-valued fits. Sub-blocks of one sign and size use few neighbouring codes: they get more tries.
   const int smooth = half == 32.0f && kq_symmetric_narrow_count(&t, n) * 2 >= count;
+  const int narrow = half == 4.0f && kq_symmetric_narrow(&t);
+  if (!weighted && !smooth && !narrow && kq_symmetric_fixed(&t, plan, out)) return;
   kq_v fit[2];
   float scale[16], cost[16];
   for (int g = 0; g < groups; g++) {
@@ -219,12 +224,7 @@ KQ_INLINE void kq_symmetric(
   }
 
   // 2. Super-block scale.
-  float largest = 0.0f;
-  for (int j = 0; j < count; j++) {
-    float a = largest < 0.0f ? -largest : largest, b = scale[j] < 0.0f ? -scale[j] : scale[j];
-    if (b > a) largest = scale[j];
-  }
-  float d = kq_choose_signed_step(scale, cost, count, largest, steps);
+  float d = kq_choose_signed_step(scale, cost, count, steps);
 
   float error = kq_symmetric_settle(&t, plan, weighted, fit, d, 0, out);
   if (smooth) {
@@ -241,7 +241,7 @@ KQ_INLINE void kq_symmetric(
       }
     }
   }
-  if (half == 4.0f && kq_symmetric_narrow(&t)) {
+  if (narrow) {
     for (int k = 0; k < 4; k++) {
       kq_result other;
       float size = kq_half_round(kq_all((d < 0.0f ? -d : d) * (1.2f + 0.07f * (float)k)))[0];
