@@ -1,5 +1,4 @@
-// The kernels for processors with AVX-512 (F, BW, DQ, VL, VNNI). Vectors stay 256 bits wide; masks, the 32 registers and
-// the multiply-accumulate of pairs make the difference. FMA is left out on purpose: it would change bytes.
+// The kernels for processors with AVX-512 (F, BW, DQ, VL, VNNI). FMA is left out on purpose: it would change bytes.
 #include "tables.h"
 
 #ifdef TK_HAVE_AVX512
@@ -9,7 +8,7 @@
 #include <immintrin.h>
 
 #define TK_AVX2 1
-#define TK_VNNI 1
+#define TK_AVX512 1
 #define TK_TABLE tk_kernels_avx512
 #define TK_ISA_NAME "avx512"
 #pragma clang attribute push(                                                                        \

@@ -120,55 +120,46 @@ typedef struct kq_fits {
   int count;
 } kq_fits;
 
-// Divisors for the largest scale: eight up to `steps`, then eight around it.
-KQ_INLINE kq_v kq_divisors(float steps, int part) {
+// 16 candidates for a super-block scale from the largest scale: eight divisors up to `steps`, then eight around it.
+KQ_INLINE kq_wide_v kq_candidates(float most, float steps) {
   const kq_v k = {0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f};
-  return part == 0 ? steps - 0.5f * k : steps + 0.75f - 0.21875f * k;
+  return kq_two(kq_half_round(most / (steps - 0.5f * k)), kq_half_round(most / (steps + 0.75f - 0.21875f * k)));
 }
 
-// The candidate with the least error of two vectors of candidates; of equal ones the largest of the vector
-// that comes first.
-KQ_INLINE float kq_least(kq_v d0, kq_v error0, kq_v d1, kq_v error1) {
-  kq_i second = error1 < error0;
-  kq_v d = second ? d1 : d0, error = second ? error1 : error0;
-  return kq_largest(error <= kq_all(kq_smallest(error)) ? d : kq_all(0.0f));
+// The candidate with the least error; of equal ones the largest.
+KQ_INLINE float kq_least(kq_wide_v d, kq_wide_v error) {
+  kq_i second = error.hi < error.lo;
+  kq_v smaller = second ? error.hi : error.lo, best = second ? d.hi : d.lo;
+  return kq_largest(smaller <= kq_all(kq_smallest(smaller)) ? best : kq_all(0.0f));
 }
 
-// dmin among 16 candidates, for the given mins.
+// dmin among the candidates, for the given mins.
 KQ_INLINE float kq_choose_min(const kq_fits *f, const float *m, float steps) {
-  float most = 0.0f;
-  for (int j = 0; j < f->count; j++) most = m[j] > most ? m[j] : most;
-  kq_v d0 = kq_half_round(most / kq_divisors(steps, 0)), d1 = kq_half_round(most / kq_divisors(steps, 1));
-  kq_v i0 = kq_inverse(d0), i1 = kq_inverse(d1), error0 = kq_all(0.0f), error1 = error0;
+  kq_v most = kq_load(m);
+  if (f->count > 8) most = kq_max(most, kq_load(m + 8));
+  kq_wide_v d = kq_candidates(kq_largest(kq_max(most, kq_all(0.0f))), steps), error = kq_wide_all(0.0f);
+  kq_wide_v inverse = kq_two(kq_inverse(d.lo), kq_inverse(d.hi));
   for (int j = 0; j < f->count; j++) {
-    kq_v r0 = m[j] - d0 * kq_min(kq_round(m[j] * i0), kq_all(steps));
-    kq_v r1 = m[j] - d1 * kq_min(kq_round(m[j] * i1), kq_all(steps));
-    error0 = error0 + f->sw[j] * (r0 * r0);
-    error1 = error1 + f->sw[j] * (r1 * r1);
+    kq_wide_v r = m[j] - d * kq_wide_min(kq_wide_round(m[j] * inverse), kq_wide_all(steps));
+    error = error + f->sw[j] * (r * r);
   }
-  return kq_least(d0, error0, d1, error1);
+  return kq_least(d, error);
 }
 
-// The error that a candidate d adds to one fit, with the min it makes best on the grid of dmin.
-KQ_INLINE kq_v kq_scale_cost(
-    const kq_fits *f, int j, kq_v d, kq_v inverse, float dmin, float minverse, float steps) {
-  kq_v r = d * kq_min(kq_round(f->s[j] * inverse), kq_all(steps)) - f->s[j];
-  kq_v m = f->m[j] + r * f->ratio[j];
-  kq_v e = dmin * kq_clamp(kq_round(m * minverse), 0.0f, steps) - f->m[j];
-  return r * (r * f->sqq[j] - 2.0f * f->sq[j] * e) + e * e * f->sw[j];
-}
-
-// d among 16 candidates, each with the mins it makes best on the grid of dmin.
+// d among the candidates, each with the mins it makes best on the grid of dmin.
 KQ_INLINE float kq_choose_scale(const kq_fits *f, float dmin, float steps) {
-  float most = 0.0f, minverse = dmin > 0.0f ? 1.0f / dmin : 0.0f;
-  for (int j = 0; j < f->count; j++) most = f->s[j] > most ? f->s[j] : most;
-  kq_v d0 = kq_half_round(most / kq_divisors(steps, 0)), d1 = kq_half_round(most / kq_divisors(steps, 1));
-  kq_v i0 = kq_inverse(d0), i1 = kq_inverse(d1), error0 = kq_all(0.0f), error1 = error0;
+  const float minverse = dmin > 0.0f ? 1.0f / dmin : 0.0f;
+  kq_v most = kq_load(f->s);
+  if (f->count > 8) most = kq_max(most, kq_load(f->s + 8));
+  kq_wide_v d = kq_candidates(kq_largest(kq_max(most, kq_all(0.0f))), steps), error = kq_wide_all(0.0f);
+  kq_wide_v inverse = kq_two(kq_inverse(d.lo), kq_inverse(d.hi)), top = kq_wide_all(steps);
   for (int j = 0; j < f->count; j++) {
-    error0 = error0 + kq_scale_cost(f, j, d0, i0, dmin, minverse, steps);
-    error1 = error1 + kq_scale_cost(f, j, d1, i1, dmin, minverse, steps);
+    kq_wide_v r = d * kq_wide_min(kq_wide_round(f->s[j] * inverse), top) - f->s[j];
+    kq_wide_v m = kq_wide_round((f->m[j] + r * f->ratio[j]) * minverse);
+    kq_wide_v e = dmin * kq_wide_max(kq_wide_min(m, top), kq_wide_all(0.0f)) - f->m[j];
+    error = error + (r * (r * f->sqq[j] - 2.0f * f->sq[j] * e) + e * e * f->sw[j]);
   }
-  return kq_least(d0, error0, d1, error1);
+  return kq_least(d, error);
 }
 
 // Super-block scales, and the integer scale nearest to each fit: a first dmin for the mins, then d, then dmin

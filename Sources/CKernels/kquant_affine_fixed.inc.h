@@ -1,45 +1,80 @@
 // The plain affine search in 16-bit integers. Part of kquant.inc.h, which says how it works.
 
-// What does not change during the search of eight sub-blocks: lengths are in units of range / 32767.
+// How a code comes from Y: q = clamp(round(Y * codes / 32767 + shift), 0, top), with nine bits of fraction.
+typedef struct kq_code {
+  kq_wide_h factor, bias;
+} kq_code;
+
+// From codes per full range, below 64, and the shift.
+KQ_INLINE kq_code kq_make_code(kq_wide_v codes, kq_wide_v shift) {
+  kq_wide_v bias = kq_wide_max(kq_wide_min(shift * 512.0f + 256.0f, kq_wide_all(32767.0f)), kq_wide_all(-32768.0f));
+  return (kq_code){kq_both(kq_wide_min(codes * (0x1p25f / 32767.0f), kq_wide_all(65535.0f))), kq_both(bias)};
+}
+
+// The sums of two tries. `below` and `above`: some codes need the clamp at 0, at the top.
+KQ_INLINE kq_sums kq_affine_sums(const kq_h *y, int n, float top, kq_code c, int below, int above) {
+  const kq_wide_h z = (kq_wide_h)(0), highest = (kq_wide_h)((short)top);
+  kq_wide_h q = z;
+  kq_wide_i qq = (kq_wide_i)z, yq = qq;
+  for (int i = 0; i < n / 2; i++) {
+    kq_wide_h v = kq_twice(y[i]);
+    kq_wide_h a = __builtin_elementwise_add_sat(kq_high_unsigned(v, c.factor), c.bias) >> 9;
+    if (below) a = kq_larger(a, z);
+    if (above) a = kq_smaller(a, highest);
+    q += a;
+    qq = kq_pair_sum(qq, a, a);
+    yq = kq_pair_sum(yq, a, v);
+  }
+  return (kq_sums){kq_pair_sum((kq_wide_i)z, q, (kq_wide_h)(1)), qq, yq};
+}
+
+// What does not change during the search of eight sub-blocks, for both halves: lengths are in units of range /
+// 32767.
 typedef struct kq_fixed_base {
+  kq_wide_v bound;  // largest offset: a min is not below zero
+  kq_wide_v sy;     // sum(Y)
+  kq_wide_i isy;    // the same
   kq_v unit;        // 32767 / range
-  kq_v bound;       // largest offset: a min is not below zero
-  kq_v sy, spread;  // sum(Y), n * sum(Y Y) - sum(Y)^2
-  kq_i isy;         // the same sum(Y)
+  kq_v spread;      // n * sum(Y Y) - sum(Y)^2
 } kq_fixed_base;
 
-// The best try so far: gain = spread - n * error, and its sums.
+// The best tries so far of each half: gain = spread - n * error, and its sums.
 typedef struct kq_fixed_fit {
-  kq_v gain, s, b;
-  kq_sums sums;
+  kq_wide_v gain, s, b;
+  kq_wide_i q, qq;
 } kq_fixed_fit;
 
-// Least squares Y ~ s * q + b with b <= bound for the sums of one try; takes it over where it is better by
-// more than the noise of the floats, so that the first of several equal fits stays.
-KQ_INLINE void kq_fixed_solve(
-    const kq_fixed_base *a, int n, int bounded, const kq_sums *sums, kq_fixed_fit *fit) {
-  kq_i covariance = n * sums->yq - sums->q * a->isy, variance = n * sums->qq - sums->q * sums->q;
-  kq_v c = kq_float(covariance), s = c / kq_float(variance), gain = s * c, sq = kq_float(sums->q);
-  kq_v b = (a->sy - s * sq) * (1.0f / (float)n);
-  kq_i usable = c > 0.0f;
+// Least squares Y ~ s * q + b with b <= bound for the sums of two tries; takes them over where they are better
+// by more than the noise of the floats, so that the first of several equal fits stays.
+KQ_INLINE void kq_fixed_solve(const kq_fixed_base *a, int n, int bounded, kq_sums sums, kq_fixed_fit *fit) {
+  kq_wide_v c = kq_float(n * sums.yq - sums.q * a->isy);
+  kq_wide_v s = c / kq_float(n * sums.qq - sums.q * sums.q), gain = s * c, sq = kq_float(sums.q);
+  kq_wide_v b = (a->sy - s * sq) * (1.0f / (float)n);
+  kq_wide_i usable = c > 0.0f;
   if (bounded) {
     // On the bound: Y - bound ~ s * q through the origin.
-    kq_v syq = kq_float(sums->yq) - a->bound * sq, t = syq / kq_float(sums->qq);
-    kq_v mean = a->sy - (float)n * a->bound;
-    kq_v other = (float)n * (t * syq) - mean * mean;
-    kq_i over = ~(b <= a->bound);  // also where all codes are alike
+    kq_wide_v syq = kq_float(sums.yq) - a->bound * sq, t = syq / kq_float(sums.qq);
+    kq_wide_v mean = a->sy - (float)n * a->bound;
+    kq_wide_i over = ~(b <= a->bound);  // also where all codes are alike
     s = over ? t : s;
     b = over ? a->bound : b;
-    gain = over ? other : gain;
-    usable = over ? sums->qq > 0 : usable;
+    gain = over ? (float)n * (t * syq) - mean * mean : gain;
+    usable = over ? sums.qq > 0 : usable;
   }
-  kq_i better = usable & (gain > fit->gain * (1.0f + 0x1p-21f));
+  kq_wide_i better = usable & (gain > fit->gain * (1.0f + 0x1p-21f));
   fit->gain = better ? gain : fit->gain;
   fit->s = better ? s : fit->s;
   fit->b = better ? b : fit->b;
-  fit->sums.q = better ? sums->q : fit->sums.q;
-  fit->sums.qq = better ? sums->qq : fit->sums.qq;
-  fit->sums.yq = better ? sums->yq : fit->sums.yq;
+  fit->q = better ? sums.q : fit->q;
+  fit->qq = better ? sums.qq : fit->qq;
+}
+
+// The better of both halves, in both.
+KQ_INLINE void kq_fixed_join(kq_fixed_fit *f) {
+  kq_i better = f->gain.hi > f->gain.lo * (1.0f + 0x1p-21f);
+  kq_v gain = better ? f->gain.hi : f->gain.lo, s = better ? f->s.hi : f->s.lo, b = better ? f->b.hi : f->b.lo;
+  kq_i q = better ? f->q.hi : f->q.lo, qq = better ? f->qq.hi : f->qq.lo;
+  *f = (kq_fixed_fit){kq_two(gain, gain), kq_two(s, s), kq_two(b, b), kq_two_i(q, q), kq_two_i(qq, qq)};
 }
 
 // Searches a super-block whose sub-blocks have their `base`; `t` holds y = x - low. Returns 0, and leaves
@@ -47,14 +82,13 @@ KQ_INLINE void kq_fixed_solve(
 // whose error is too small for 15 bits.
 KQ_INLINE int kq_affine_fixed(const kq_tile *t, const kq_base *base, const kq_affine_plan plan, kq_result *out) {
   const int n = plan.n, groups = kq_vectors / n;
-  const float top = plan.top, steps = plan.steps, count = (float)n;
+  const float top = plan.top, steps = plan.steps, count = (float)n, one = (float)kq_fixed_one;
+  const kq_v z = kq_all(0.0f);
+  const kq_wide_v zz = kq_wide_all(0.0f);
   kq_h tile[kq_pairs];
   kq_fixed_base fixed[2];
-  kq_fixed_fit fit[2];
   kq_fits fits;
   fits.count = 8 * groups;
-  const kq_v z = kq_all(0.0f);
-  const kq_i none = (kq_i)z;
 
   // 1. Fits.
   for (int g = 0; g < groups; g++) {
@@ -62,41 +96,42 @@ KQ_INLINE int kq_affine_fixed(const kq_tile *t, const kq_base *base, const kq_af
     if (kq_smallest(a->range) < 0x1p-90f) return 0;
     kq_fixed_base *f = &fixed[g];
     kq_h *y = tile + g * n / 2;
-    kq_fixed_fit best = {z, z, z, {none, none, none}};
-    f->unit = (float)kq_fixed_one / a->range;
+    kq_fixed_fit best = {zz, zz, zz, (kq_wide_i)zz, (kq_wide_i)zz};
+    f->unit = one / a->range;
     kq_fixed_fill(t->x + g * n, n, f->unit, y);
-    f->isy = none;
-    for (int i = 0; i < n / 2; i++) f->isy = kq_pair_sum(f->isy, y[i], (kq_h)(1));
+    f->isy = kq_fixed_sum(y, n);
     f->sy = kq_float(f->isy);
-    f->bound = -a->low * f->unit;
+    f->bound = kq_two(-a->low * f->unit, -a->low * f->unit);
     f->spread = (count * a->syy - a->sy * a->sy) * (f->unit * f->unit);
-    if (kq_smallest(100.0f * f->spread - f->sy * f->sy) < 0.0f) return 0;
-    const int bounded = kq_smallest(f->bound) < 0.25f * (float)kq_fixed_one;
+    if (kq_smallest(100.0f * f->spread - f->sy.lo * f->sy.lo) < 0.0f) return 0;
+    const int bounded = kq_smallest(f->bound.lo) < 0.25f * one;
     for (int k = 0; k < plan.count; k += 2) {
       const float *p = plan.tries[k];
-      kq_sums r0, r1;
-      kq_affine_sums2(
-          y, n, top, kq_unsigned_code(kq_all(p[0]), kq_all(-p[1])),
-          kq_unsigned_code(kq_all(p[2]), kq_all(-p[3])), &r0, &r1);
-      kq_fixed_solve(f, n, bounded, &r0, &best);
-      kq_fixed_solve(f, n, bounded, &r1, &best);
+      kq_code c = kq_make_code(kq_two(kq_all(p[0]), kq_all(p[2])), -kq_two(kq_all(p[1]), kq_all(p[3])));
+      int below = p[1] > 0.49f || p[3] > 0.49f, above = p[0] - p[1] > top + 0.49f || p[2] - p[3] > top + 0.49f;
+      kq_sums sums;
+      if (below) {
+        sums = kq_affine_sums(y, n, top, c, 1, 1);
+      } else if (above) {
+        sums = kq_affine_sums(y, n, top, c, 0, 1);
+      } else {
+        sums = kq_affine_sums(y, n, top, c, 0, 0);
+      }
+      kq_fixed_solve(f, n, bounded, sums, &best);
     }
-    if (kq_smallest(f->spread * (1.0f - 1e-4f) - best.gain) < 0.0f) return 0;
+    kq_fixed_join(&best);
+    if (kq_smallest(f->spread * (1.0f - 1e-4f) - best.gain.lo) < 0.0f) return 0;
     for (int k = 0; k < plan.refits; k++) {
-      kq_v i0 = 1.0f / best.s, shift = -best.b * i0;
-      kq_sums r0, r1;
-      i0 = i0 * (float)kq_fixed_one;
-      kq_affine_sums2(
-          y, n, top, kq_unsigned_code(i0, shift), kq_unsigned_code(i0 * 0.98f, shift * 0.98f), &r0, &r1);
-      kq_fixed_solve(f, n, bounded, &r0, &best);
-      kq_fixed_solve(f, n, bounded, &r1, &best);
+      kq_v inverse = 1.0f / best.s.lo, shift = -best.b.lo * inverse, codes = inverse * one;
+      kq_code c = kq_make_code(kq_two(codes, codes * 0.98f), kq_two(shift, shift * 0.98f));
+      kq_fixed_solve(f, n, bounded, kq_affine_sums(y, n, top, c, 1, 1), &best);
+      kq_fixed_join(&best);
     }
-    fit[g] = best;
-    kq_v length = a->range * (1.0f / (float)kq_fixed_one), sq = kq_float(best.sums.q);
-    kq_store(fits.s + 8 * g, best.s * length);
-    kq_store(fits.m + 8 * g, -(a->low + best.b * length));
+    kq_v length = a->range * (1.0f / one), sq = kq_float(best.q).lo;
+    kq_store(fits.s + 8 * g, best.s.lo * length);
+    kq_store(fits.m + 8 * g, -(a->low + best.b.lo * length));
     kq_store(fits.sq + 8 * g, sq);
-    kq_store(fits.sqq + 8 * g, kq_float(best.sums.qq));
+    kq_store(fits.sqq + 8 * g, kq_float(best.qq).lo);
     kq_store(fits.sw + 8 * g, kq_all(count));
     kq_store(fits.ratio + 8 * g, sq * (1.0f / count));
   }
@@ -115,36 +150,34 @@ KQ_INLINE int kq_affine_fixed(const kq_tile *t, const kq_base *base, const kq_af
     const kq_fixed_base *f = &fixed[g];
     const kq_h *y = tile + g * n / 2;
     kq_v s0 = kq_load(fits.s + 8 * g), m0 = kq_load(fits.m + 8 * g), ratio = kq_load(fits.ratio + 8 * g);
-    kq_v best = kq_all(__FLT_MAX__), bests = z, bestm = z;
-    kq_sums sums = {none, none, none};
+    kq_wide_v best = kq_wide_all(__FLT_MAX__), wides = zz, widem = zz;
+    kq_sums kept = {(kq_wide_i)zz, (kq_wide_i)zz, (kq_wide_i)zz};
     for (int k = -plan.reach; k <= plan.reach; k++) {
       kq_v c = kq_clamp(first[g] + (float)k, 0.0f, steps), s = c * d;
       kq_v m = (m0 + (s - s0) * ratio) * minverse;
-      kq_v below = kq_clamp(kq_round(m - 0.5f), 0.0f, steps);
-      kq_v above = kq_clamp(below + 1.0f, 0.0f, steps);
-      kq_v length = s * f->unit, inverse = kq_inverse(length);
-      kq_v o0 = (a->low + below * dmin) * f->unit, o1 = (a->low + above * dmin) * f->unit;
-      kq_v codes = inverse * (float)kq_fixed_one;
-      kq_sums r[2];
-      kq_affine_sums2(
-          y, n, top, kq_unsigned_code(codes, o0 * inverse), kq_unsigned_code(codes, o1 * inverse), &r[0], &r[1]);
-      for (int h = 0; h < 2; h++) {
-        // n * error, without the spread.
-        kq_v covariance = kq_float(n * r[h].yq - r[h].q * f->isy);
-        kq_v variance = kq_float(n * r[h].qq - r[h].q * r[h].q);
-        kq_v mean = f->sy + count * (h == 0 ? o0 : o1) - length * kq_float(r[h].q);
-        kq_v error = mean * mean + length * (length * variance - 2.0f * covariance);
-        kq_i better = error < best;
-        best = better ? error : best;
-        bests = better ? c : bests;
-        bestm = better ? (h == 0 ? below : above) : bestm;
-        sums.q = better ? r[h].q : sums.q;
-        sums.qq = better ? r[h].qq : sums.qq;
-        sums.yq = better ? r[h].yq : sums.yq;
-      }
+      kq_v under = kq_clamp(kq_round(m - 0.5f), 0.0f, steps), over = kq_clamp(under + 1.0f, 0.0f, steps);
+      kq_v length = s * f->unit, inverse = kq_inverse(length), codes = inverse * one;
+      kq_wide_v mins = kq_two(under, over), lengths = kq_two(length, length);
+      kq_wide_v offset = (kq_two(a->low, a->low) + mins * dmin) * kq_two(f->unit, f->unit);
+      kq_code code = kq_make_code(kq_two(codes, codes), offset * kq_two(inverse, inverse));
+      kq_sums r = kq_affine_sums(y, n, top, code, 1, 1);
+      // n * error, without the spread.
+      kq_wide_v covariance = kq_float(n * r.yq - r.q * f->isy), variance = kq_float(n * r.qq - r.q * r.q);
+      kq_wide_v mean = f->sy + count * offset - lengths * kq_float(r.q);
+      kq_wide_v error = mean * mean + lengths * (lengths * variance - 2.0f * covariance);
+      kq_wide_i better = error < best;
+      best = better ? error : best;
+      wides = better ? kq_two(c, c) : wides;
+      widem = better ? mins : widem;
+      kept.q = better ? r.q : kept.q;
+      kept.qq = better ? r.qq : kept.qq;
+      kept.yq = better ? r.yq : kept.yq;
     }
-    kq_v sq = kq_float(sums.q), sqq = kq_float(sums.qq);
-    kq_v sxq = kq_float(sums.yq) * (a->range * (1.0f / (float)kq_fixed_one)) + a->low * sq;
+    kq_i second = best.hi < best.lo;
+    kq_v bests = second ? wides.hi : wides.lo, bestm = second ? widem.hi : widem.lo;
+    kq_wide_v wideq = kq_float(kept.q), wideqq = kq_float(kept.qq), wideyq = kq_float(kept.yq);
+    kq_v sq = second ? wideq.hi : wideq.lo, sqq = second ? wideqq.hi : wideqq.lo;
+    kq_v sxq = (second ? wideyq.hi : wideyq.lo) * (a->range * (1.0f / one)) + a->low * sq;
     suu += kq_sum(bests * bests * sqq);
     suv += kq_sum(bests * bestm * sq);
     svv += kq_sum(bestm * bestm) * count;

@@ -7,105 +7,104 @@
 // within 1/256 of a code from the border of two; the sums are exact all the same, so what a try scores is
 // what it would decode to. The codes that are written are always computed from the weights themselves.
 
+// Two tries run side by side: wide vectors hold the first try's lanes in the lower half, the second's in the
+// upper one. They are one register with AVX-512, two with AVX2.
+
 typedef int16_t kq_h __attribute__((ext_vector_type(16)));
-typedef uint16_t kq_uh __attribute__((ext_vector_type(16)));
+typedef int16_t kq_wide_h __attribute__((ext_vector_type(32)));
+typedef uint16_t kq_wide_uh __attribute__((ext_vector_type(32)));
+typedef float kq_wide_v __attribute__((ext_vector_type(16)));
+typedef int32_t kq_wide_i __attribute__((ext_vector_type(16)));
 
 enum { kq_pairs = kq_vectors / 2, kq_fixed_one = 32767 };
 
-typedef struct kq_fixed_tile {
-  kq_h y[kq_pairs];  // lane 2j + e of vector i: element 2i + e of sub-block j
-} kq_fixed_tile;
-
-// Per sub-block: sum(q), sum(q q), sum(Y q).
+// Two tries, per sub-block: sum(q), sum(q q), sum(Y q).
 typedef struct kq_sums {
-  kq_i q, qq, yq;
+  kq_wide_i q, qq, yq;
 } kq_sums;
 
+KQ_INLINE kq_wide_v kq_two(kq_v a, kq_v b) {
+  return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+KQ_INLINE kq_wide_i kq_two_i(kq_i a, kq_i b) {
+  return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+KQ_INLINE kq_wide_h kq_twice(kq_h a) { return (kq_wide_h)kq_two_i((kq_i)a, (kq_i)a); }
+KQ_INLINE kq_wide_v kq_wide_all(float f) { return (kq_wide_v)(f); }
+KQ_INLINE kq_wide_v kq_wide_min(kq_wide_v a, kq_wide_v b) { return a < b ? a : b; }
+KQ_INLINE kq_wide_v kq_wide_max(kq_wide_v a, kq_wide_v b) { return a > b ? a : b; }
+KQ_INLINE kq_wide_v kq_wide_round(kq_wide_v a) { return (a + kq_magic) - kq_magic; }
+
 // Upper halves of unsigned products.
-KQ_INLINE kq_h kq_high_unsigned(kq_h a, kq_h b) {
-#ifdef TK_AVX2
-  return (kq_h)_mm256_mulhi_epu16((__m256i)a, (__m256i)b);
+KQ_INLINE kq_wide_h kq_high_unsigned(kq_wide_h a, kq_wide_h b) {
+#if defined(TK_AVX512)
+  return (kq_wide_h)_mm512_mulhi_epu16((__m512i)a, (__m512i)b);
+#elif defined(TK_AVX2)
+  kq_wide_h r;
+  r.lo = (kq_h)_mm256_mulhi_epu16((__m256i)a.lo, (__m256i)b.lo);
+  r.hi = (kq_h)_mm256_mulhi_epu16((__m256i)a.hi, (__m256i)b.hi);
+  return r;
 #else
-  typedef uint32_t wide __attribute__((ext_vector_type(16)));
-  wide p = __builtin_convertvector((kq_uh)a, wide) * __builtin_convertvector((kq_uh)b, wide);
-  return (kq_h)__builtin_convertvector(p >> 16, kq_uh);
+  typedef uint32_t product __attribute__((ext_vector_type(32)));
+  product p = __builtin_convertvector((kq_wide_uh)a, product) * __builtin_convertvector((kq_wide_uh)b, product);
+  return (kq_wide_h)__builtin_convertvector(p >> 16, kq_wide_uh);
 #endif
 }
 
 // Upper halves of signed products.
-KQ_INLINE kq_h kq_high_signed(kq_h a, kq_h b) {
-#ifdef TK_AVX2
-  return (kq_h)_mm256_mulhi_epi16((__m256i)a, (__m256i)b);
+KQ_INLINE kq_wide_h kq_high_signed(kq_wide_h a, kq_wide_h b) {
+#if defined(TK_AVX512)
+  return (kq_wide_h)_mm512_mulhi_epi16((__m512i)a, (__m512i)b);
+#elif defined(TK_AVX2)
+  kq_wide_h r;
+  r.lo = (kq_h)_mm256_mulhi_epi16((__m256i)a.lo, (__m256i)b.lo);
+  r.hi = (kq_h)_mm256_mulhi_epi16((__m256i)a.hi, (__m256i)b.hi);
+  return r;
 #else
-  typedef int32_t wide __attribute__((ext_vector_type(16)));
-  wide p = __builtin_convertvector(a, wide) * __builtin_convertvector(b, wide);
-  return __builtin_convertvector(p >> 16, kq_h);
+  typedef int32_t product __attribute__((ext_vector_type(32)));
+  product p = __builtin_convertvector(a, product) * __builtin_convertvector(b, product);
+  return __builtin_convertvector(p >> 16, kq_wide_h);
 #endif
 }
 
-// sum + the two products of each pair; wraps never for the sums used here.
-KQ_INLINE kq_i kq_pair_sum(kq_i sum, kq_h a, kq_h b) {
-#if defined(TK_VNNI)
-  return (kq_i)_mm256_dpwssd_epi32((__m256i)sum, (__m256i)a, (__m256i)b);
+// sum + the two products of each pair; the sums used here never overflow.
+KQ_INLINE kq_wide_i kq_pair_sum(kq_wide_i sum, kq_wide_h a, kq_wide_h b) {
+#if defined(TK_AVX512)
+  return (kq_wide_i)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
 #elif defined(TK_AVX2)
-  return sum + (kq_i)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+  kq_wide_i r;
+  r.lo = (kq_i)_mm256_madd_epi16((__m256i)a.lo, (__m256i)b.lo);
+  r.hi = (kq_i)_mm256_madd_epi16((__m256i)a.hi, (__m256i)b.hi);
+  return sum + r;
 #else
-  kq_i a0 = ((kq_i)a << 16) >> 16, a1 = (kq_i)a >> 16, b0 = ((kq_i)b << 16) >> 16, b1 = (kq_i)b >> 16;
+  kq_wide_i a0 = ((kq_wide_i)a << 16) >> 16, a1 = (kq_wide_i)a >> 16;
+  kq_wide_i b0 = ((kq_wide_i)b << 16) >> 16, b1 = (kq_wide_i)b >> 16;
   return sum + (a0 * b0 + a1 * b1);
 #endif
 }
 
-KQ_INLINE kq_h kq_smaller(kq_h a, kq_h b) { return a < b ? a : b; }
-KQ_INLINE kq_h kq_larger(kq_h a, kq_h b) { return a > b ? a : b; }
+KQ_INLINE kq_wide_h kq_smaller(kq_wide_h a, kq_wide_h b) { return a < b ? a : b; }
+KQ_INLINE kq_wide_h kq_larger(kq_wide_h a, kq_wide_h b) { return a > b ? a : b; }
 
-// One 16-bit value for both elements of each lane's pair.
-KQ_INLINE kq_h kq_both(kq_i v) { return (kq_h)((v & 0xffff) | (v << 16)); }
+// The nearest integers of |a| < 2^22, their low 16 bits for both elements of each lane's pair.
+KQ_INLINE kq_wide_h kq_both(kq_wide_v a) {
+  kq_wide_i v = (kq_wide_i)(a + kq_magic);
+  return (kq_wide_h)((v & 0xffff) | (v << 16));
+}
 
-// Nearest integers of |a| < 2^22, the low 16 bits of each.
-KQ_INLINE kq_i kq_low_bits(kq_v a) { return (kq_i)(a + kq_magic) & 0xffff; }
+KQ_INLINE kq_wide_v kq_float(kq_wide_i a) { return __builtin_convertvector(a, kq_wide_v); }
 
-// As integers, |a| < 2^22.
-KQ_INLINE kq_i kq_int(kq_v a) { return (kq_i)(a + kq_magic) - 0x4b400000; }
-
-KQ_INLINE kq_v kq_float(kq_i a) { return __builtin_convertvector(a, kq_v); }
-
-// The tile of n elements a sub-block.
+// The integers x * unit of n elements a sub-block: lane 2j + e of vector i is element 2i + e of sub-block j.
 KQ_INLINE void kq_fixed_fill(const kq_v *x, int n, kq_v unit, kq_h *out) {
   for (int i = 0; i < n; i += 2) {
-    out[i / 2] = (kq_h)(kq_low_bits(x[i] * unit) | (kq_low_bits(x[i + 1] * unit) << 16));
+    kq_i a = (kq_i)(x[i] * unit + kq_magic), b = (kq_i)(x[i + 1] * unit + kq_magic);
+    out[i / 2] = (kq_h)((a & 0xffff) | (b << 16));
   }
 }
 
-// Codes to multiply with and to add, from codes per full range (below 64) and the shift of the codes: q =
-// clamp(round(Y * codes / 32767 + shift), low, high), with nine bits of fraction.
-typedef struct kq_code {
-  kq_h factor, bias;
-} kq_code;
-
-KQ_INLINE kq_code kq_unsigned_code(kq_v codes, kq_v shift) {
-  kq_v factor = kq_min(codes * (0x1p25f / 32767.0f), kq_all(65535.0f));
-  kq_v bias = kq_clamp(shift * 512.0f + 256.0f, -32768.0f, 32767.0f);
-  return (kq_code){kq_both(kq_int(factor)), kq_both(kq_int(bias))};
-}
-
-KQ_INLINE void kq_affine_sums2(
-    const kq_h *y, int n, float top, kq_code c0, kq_code c1, kq_sums *r0, kq_sums *r1) {
-  const kq_h z = (kq_h)(0), highest = (kq_h)((short)top);
-  kq_h q0 = z, q1 = z;
-  kq_i i0 = (kq_i)z, qq0 = i0, yq0 = i0, qq1 = i0, yq1 = i0;
-  for (int i = 0; i < n / 2; i++) {
-    kq_h a = __builtin_elementwise_add_sat(kq_high_unsigned(y[i], c0.factor), c0.bias) >> 9;
-    kq_h b = __builtin_elementwise_add_sat(kq_high_unsigned(y[i], c1.factor), c1.bias) >> 9;
-    a = kq_smaller(kq_larger(a, z), highest);
-    b = kq_smaller(kq_larger(b, z), highest);
-    q0 += a;
-    qq0 = kq_pair_sum(qq0, a, a);
-    yq0 = kq_pair_sum(yq0, a, y[i]);
-    q1 += b;
-    qq1 = kq_pair_sum(qq1, b, b);
-    yq1 = kq_pair_sum(yq1, b, y[i]);
-  }
-  const kq_h one = (kq_h)(1);
-  *r0 = (kq_sums){kq_pair_sum(i0, q0, one), qq0, yq0};
-  *r1 = (kq_sums){kq_pair_sum(i0, q1, one), qq1, yq1};
+// sum(Y), for both halves.
+KQ_INLINE kq_wide_i kq_fixed_sum(const kq_h *y, int n) {
+  kq_i sum = (kq_i)(0);
+  for (int i = 0; i < n / 2; i++) sum = sum + ((((kq_i)y[i] << 16) >> 16) + ((kq_i)y[i] >> 16));
+  return kq_two_i(sum, sum);
 }

@@ -1,37 +1,19 @@
 // The plain symmetric search in 16-bit integers. Part of kquant.inc.h, which says how it works.
 
-// Factor for q = round(X * codes / 32767) with eight bits of fraction; codes below 64 in magnitude.
-KQ_INLINE kq_h kq_signed_factor(kq_v codes) {
-  return kq_both(kq_int(kq_clamp(codes * (0x1p24f / 32767.0f), -32767.0f, 32767.0f)));
-}
-
-KQ_INLINE kq_h kq_signed_codes(kq_h x, kq_h factor, float half) {
-  kq_h q = (kq_high_signed(x, factor) + (kq_h)(128)) >> 8;
-  return kq_smaller(kq_larger(q, (kq_h)((short)-half)), (kq_h)((short)(half - 1.0f)));
-}
-
-// The sums of two tries; `q` of the sums stays unset.
-KQ_INLINE void kq_symmetric_sums2(
-    const kq_h *x, int n, float half, kq_h factor0, kq_h factor1, kq_sums *r0, kq_sums *r1) {
-  kq_i qq0 = (kq_i)(0), yq0 = qq0, qq1 = qq0, yq1 = qq0;
+// The sums of two tries q = clamp(round(X * codes / 32767), -half, half - 1), with eight bits of fraction; codes
+// below 64 in magnitude. `q` of the sums is not used.
+KQ_INLINE kq_sums kq_symmetric_sums(const kq_h *x, int n, float half, kq_wide_v codes) {
+  const kq_wide_h lowest = (kq_wide_h)((short)-half), highest = (kq_wide_h)((short)(half - 1.0f));
+  kq_wide_v factor = codes * (0x1p24f / 32767.0f);
+  kq_wide_h f = kq_both(kq_wide_max(kq_wide_min(factor, kq_wide_all(32767.0f)), kq_wide_all(-32767.0f)));
+  kq_wide_i qq = (kq_wide_i)(0), yq = qq;
   for (int i = 0; i < n / 2; i++) {
-    kq_h a = kq_signed_codes(x[i], factor0, half), b = kq_signed_codes(x[i], factor1, half);
-    qq0 = kq_pair_sum(qq0, a, a);
-    yq0 = kq_pair_sum(yq0, a, x[i]);
-    qq1 = kq_pair_sum(qq1, b, b);
-    yq1 = kq_pair_sum(yq1, b, x[i]);
+    kq_wide_h v = kq_twice(x[i]), q = (kq_high_signed(v, f) + (kq_wide_h)(128)) >> 8;
+    q = kq_smaller(kq_larger(q, lowest), highest);
+    qq = kq_pair_sum(qq, q, q);
+    yq = kq_pair_sum(yq, q, v);
   }
-  *r0 = (kq_sums){qq0, qq0, yq0};
-  *r1 = (kq_sums){qq1, qq1, yq1};
-}
-
-// Takes a try over where it explains more of sum(X X).
-KQ_INLINE void kq_fixed_take(const kq_sums *sums, kq_signed_fit *fit) {
-  kq_v sxq = kq_float(sums->yq), sqq = kq_float(sums->qq), s = sxq / sqq, gain = s * sxq;
-  kq_i better = gain > fit->gain;
-  fit->gain = better ? gain : fit->gain;
-  fit->scale = better ? s : fit->scale;
-  fit->sqq = better ? sqq : fit->sqq;
+  return (kq_sums){qq, qq, yq};
 }
 
 // Searches a super-block. Returns 0, and leaves `out` alone, where floats must decide: data that lie (almost)
@@ -58,19 +40,22 @@ KQ_INLINE int kq_symmetric_fixed(const kq_tile *t, const kq_symmetric_plan plan,
     unit[g] = kq_inverse(-low > high ? low : high) * -(float)kq_fixed_one;
     kq_fixed_fill(v, n, unit[g], x);
     all = all * unit[g] * unit[g];
-    kq_signed_fit best = {z, z, z};
+    kq_wide_v gains = kq_wide_all(0.0f), scales = gains, sqqs = gains;
     for (int k = 0; k < plan.tries; k += 2) {
-      kq_sums r0, r1;
-      kq_symmetric_sums2(
-          x, n, half, kq_signed_factor(kq_all(plan.inverse[k])), kq_signed_factor(kq_all(plan.inverse[k + 1])),
-          &r0, &r1);
-      kq_fixed_take(&r0, &best);
-      kq_fixed_take(&r1, &best);
+      kq_sums sums =
+          kq_symmetric_sums(x, n, half, kq_two(kq_all(plan.inverse[k]), kq_all(plan.inverse[k + 1])));
+      kq_wide_v sxq = kq_float(sums.yq), sqq = kq_float(sums.qq), s = sxq / sqq, gain = s * sxq;
+      kq_wide_i better = gain > gains;
+      gains = better ? gain : gains;
+      scales = better ? s : scales;
+      sqqs = better ? sqq : sqqs;
     }
-    if (kq_smallest(all * (1.0f - 3e-5f) - best.gain) < 0.0f) return 0;
-    fit[g] = best.scale * kq_inverse(unit[g]);
+    kq_i second = gains.hi > gains.lo;
+    kq_v gain = second ? gains.hi : gains.lo;
+    if (kq_smallest(all * (1.0f - 3e-5f) - gain) < 0.0f) return 0;
+    fit[g] = (second ? scales.hi : scales.lo) * kq_inverse(unit[g]);
     kq_store(scale + 8 * g, fit[g]);
-    kq_store(cost + 8 * g, best.sqq);
+    kq_store(cost + 8 * g, second ? sqqs.hi : sqqs.lo);
   }
 
   // 2. Super-block scale.
@@ -82,26 +67,25 @@ KQ_INLINE int kq_symmetric_fixed(const kq_tile *t, const kq_symmetric_plan plan,
   float sxu = 0.0f, suu = 0.0f;
   for (int g = 0; g < groups; g++) {
     const kq_h *x = tile + g * n / 2;
-    kq_v first = kq_round(fit[g] * inverse), best = kq_all(__FLT_MAX__), chosen = z, sqq = z, sxq = z;
+    kq_v first = kq_round(fit[g] * inverse);
+    kq_wide_v least = kq_wide_all(__FLT_MAX__), chosens = kq_wide_all(0.0f), sqqs = chosens, sxqs = chosens;
+    kq_wide_v size = kq_two(d * unit[g], d * unit[g]);
     for (int k = 0; k <= plan.reach; k++) {
-      kq_v c[2] = {
-          kq_clamp(first - (float)k, -steps, steps - 1.0f),
-          kq_clamp(first + (float)(k + 1), -steps, steps - 1.0f),
-      };
-      kq_v s[2] = {c[0] * d * unit[g], c[1] * d * unit[g]};
-      kq_sums r[2];
-      kq_symmetric_sums2(
-          x, n, half, kq_signed_factor(kq_inverse(s[0]) * (float)kq_fixed_one),
-          kq_signed_factor(kq_inverse(s[1]) * (float)kq_fixed_one), &r[0], &r[1]);
-      for (int h = 0; h < 2; h++) {
-        kq_v qq = kq_float(r[h].qq), xq = kq_float(r[h].yq), error = s[h] * (s[h] * qq - 2.0f * xq);
-        kq_i better = error < best;
-        best = better ? error : best;
-        chosen = better ? c[h] : chosen;
-        sqq = better ? qq : sqq;
-        sxq = better ? xq : sxq;
-      }
+      kq_v c0 = kq_clamp(first - (float)k, -steps, steps - 1.0f);
+      kq_v c1 = kq_clamp(first + (float)(k + 1), -steps, steps - 1.0f);
+      kq_wide_v c = kq_two(c0, c1), s = c * size;
+      kq_wide_v codes = kq_two(kq_inverse(s.lo), kq_inverse(s.hi)) * (float)kq_fixed_one;
+      kq_sums sums = kq_symmetric_sums(x, n, half, codes);
+      kq_wide_v qq = kq_float(sums.qq), xq = kq_float(sums.yq), error = s * (s * qq - 2.0f * xq);
+      kq_wide_i better = error < least;
+      least = better ? error : least;
+      chosens = better ? c : chosens;
+      sqqs = better ? qq : sqqs;
+      sxqs = better ? xq : sxqs;
     }
+    kq_i second = least.hi < least.lo;
+    kq_v chosen = second ? chosens.hi : chosens.lo, sqq = second ? sqqs.hi : sqqs.lo;
+    kq_v sxq = second ? sxqs.hi : sxqs.lo;
     kq_store(out->scale + 8 * g, chosen);
     sxu += kq_sum(chosen * sxq * kq_inverse(unit[g]));
     suu += kq_sum(chosen * chosen * sqq);
