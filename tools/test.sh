@@ -27,7 +27,7 @@ step "golden files"
 
 step "encoding error against ggml"
 CLANG=${CLANG:-$(dirname "$(readlink -f "$(command -v swift)")")/clang} \
-  "$python" tools/bench/encode_error.py --rows 16 --no-speed --no-real
+  "$python" tools/bench/encode_error.py --formats q2_k,q3_k,q4_k,q5_k,q6_k,iq4_nl,iq4_xs --rows 16 --no-speed --no-real
 
 step "every architecture through stock llama.cpp, against transformers"
 "$python" tools/check/tiny_models.py --tincture "$binary/tincture"

@@ -427,6 +427,19 @@ static tk_scales search_affine(tk_tile *tile, float highest, int tries, float sp
       chosen_d = v_select(better, try_d, chosen_d);
       chosen_m = v_select(better, try_m, chosen_m);
     }
+    // Zeros exactly on the middle quant (-m = 8 d or 16 d has no rounding), the far end on each other one.
+    float middle = 0.5f * (highest + 1);
+    for (int c = 1; c < 2 * (int)middle; ++c) {
+      f32x8 end = c <= (int)middle ? -lo : hi;
+      f32x8 try_d = v_round_f16(end * v_splat(1 / (float)(c <= (int)middle ? c : c - (int)middle)));
+      f32x8 try_m = try_d * v_splat(-middle);
+      i32x8 usable = (try_d > 0) & (v_abs(try_m) <= v_splat(65504)) & (v_round_f16(v_abs(try_m)) == v_abs(try_m));
+      f32x8 error = v_select(usable, error_affine(tile, try_d, try_m, highest), least);
+      i32x8 better = error < least;
+      least = v_select(better, error, least);
+      chosen_d = v_select(better, try_d, chosen_d);
+      chosen_m = v_select(better, try_m, chosen_m);
+    }
   }
   i32x8 overflow = (v_abs(plain_d) > v_splat(65504)) | (v_abs(plain_m) > v_splat(65504));
   tk_scales found = {v_select(overflow, v_splat(__builtin_inff()), chosen_d), chosen_m};

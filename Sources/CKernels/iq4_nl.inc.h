@@ -12,6 +12,7 @@
 #include "block32.inc.h"
 
 enum { iq4_nl_bytes = 18 };
+_Static_assert(iq4_nl_bytes == 2 + 32 / 2, "d, codes");
 
 // Lane i of the result is table[index[i]], 0 <= index < 8.
 TK_INLINE f32x8 v_lookup(const f32x8 table, i32x8 index) {
@@ -105,17 +106,17 @@ TK_INLINE void iq4_indices(const tk_tile *tile, f32x8 d, int32_t indices[32][8])
   }
 }
 
-// For blocks with values of nearly one size: tries the scales that put their mean on each of the levels.
+// For blocks with values of nearly one size: tries the scales that put their mean on each of the levels; where
+// there is hardly any error, those that put the peak there.
 static void iq4_nl_narrow(const tk_tile *tile, f32x8 *least, f32x8 *chosen) {
   f32x8 energy = v_splat(0), peak = tile_peak(tile), mean = tile_mean(tile);
   for (int i = 0; i < 32; ++i) energy += tile->w[i] * (tile->x[i] * tile->x[i]);
   int exact = v_hmax(energy * v_splat(1e-5f) - *least) > 0;
-  if (!exact && !tile_is_narrow(tile, peak)) return;
-  if (exact) mean = peak;
+  int narrow = tile_is_narrow(tile, peak);
   static const float levels[] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                  1,    13,   25,  38,  53,  69,  89,  113};
-  for (int l = 0; l < 16; ++l) {
-    f32x8 d = v_round_f16(mean * v_splat(1 / levels[l]));
+  for (int l = narrow ? 0 : 16; l < (exact ? 32 : 16); ++l) {
+    f32x8 d = v_round_f16((l < 16 ? mean : peak) * v_splat(1 / levels[l & 15]));
     d = v_select(v_abs(d) > v_splat(65504), *chosen, d);
     f32x8 error = iq4_error(tile, d);
     i32x8 better = error < *least;

@@ -9,6 +9,7 @@
 #include "iq4_nl.inc.h"
 
 enum { iq4_xs_bytes = 136 };
+_Static_assert(iq4_xs_bytes == 2 + 2 + 4 + 256 / 2, "d, upper bits of scales, lower bits, codes");
 
 typedef struct iq4_xs_choice {
   float d;      // representable in half precision

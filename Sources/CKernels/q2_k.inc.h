@@ -7,6 +7,9 @@
 // ggml's.
 #include "kquant.inc.h"
 
+enum { q2_k_bytes = 84 };
+_Static_assert(q2_k_bytes == 16 + 2 * 2 + 256 / 4, "scales and mins, d and dmin, codes");
+
 static const float q2_k_tries[][2] = {
     {3.0f, 0.0f}, {4.0f, 0.4f}, {4.4f, 1.2f}, {3.8f, 0.0f}, {2.8f, 0.4f}, {4.0f, 0.8f}, {3.0f, -0.2f},
     {4.0f, 0.6f}, {5.2f, 0.4f}, {3.0f, 0.2f}, {3.8f, 0.2f}, {4.6f, 1.6f},
@@ -34,15 +37,15 @@ KQ_INLINE void enc_q2_k_block(const float *x, const float *importance, int weigh
 static void enc_q2_k(const float *x, const float *importance, uint8_t *out, int64_t n) {
   for (int64_t b = 0; b < n / kq_length; b++) {
     if (importance) {
-      enc_q2_k_block(x + b * kq_length, importance + b * kq_length, 1, out + b * 84);
+      enc_q2_k_block(x + b * kq_length, importance + b * kq_length, 1, out + b * q2_k_bytes);
     } else {
-      enc_q2_k_block(x + b * kq_length, NULL, 0, out + b * 84);
+      enc_q2_k_block(x + b * kq_length, NULL, 0, out + b * q2_k_bytes);
     }
   }
 }
 
 static void dec_q2_k(const uint8_t *in, float *out, int64_t n) {
-  for (int64_t b = 0; b < n / kq_length; b++, in += 84) {
+  for (int64_t b = 0; b < n / kq_length; b++, in += q2_k_bytes) {
     float d = kq_get_half(in + 80), dmin = kq_get_half(in + 82);
     for (int j = 0; j < 16; j++) {
       float s = d * (float)(in[j] & 15), m = dmin * (float)(in[j] >> 4);

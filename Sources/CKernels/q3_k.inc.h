@@ -7,6 +7,9 @@
 // is exact: one rounding per product, the same order as ggml's.
 #include "kquant.inc.h"
 
+enum { q3_k_bytes = 110 };
+_Static_assert(q3_k_bytes == 256 / 8 + 256 / 4 + 12 + 2, "upper bits, lower bits, scales, d");
+
 static const float q3_k_inverse[] = {
     4.0f, 4.7f, 2.8f, 7.4f, -5.1f, 4.3f, 3.7f, 5.2f, -4.1f, 2.4f, 3.2f, 6.1f,
 };
@@ -16,7 +19,7 @@ KQ_INLINE void enc_q3_k_block(const float *x, const float *importance, int weigh
   kq_result r;
   uint8_t q[kq_length];
   kq_symmetric(x, importance, plan, weighted, &r);
-  memset(out, 0, 110);
+  memset(out, 0, q3_k_bytes);
   for (int j = 0; j < 16; j++) {
     kq_symmetric_codes(x, j, 16, 4.0f, &r, q + 16 * j);
     int s = (int)r.scale[j] + 32;
@@ -41,15 +44,15 @@ KQ_INLINE void enc_q3_k_block(const float *x, const float *importance, int weigh
 static void enc_q3_k(const float *x, const float *importance, uint8_t *out, int64_t n) {
   for (int64_t b = 0; b < n / kq_length; b++) {
     if (importance) {
-      enc_q3_k_block(x + b * kq_length, importance + b * kq_length, 1, out + b * 110);
+      enc_q3_k_block(x + b * kq_length, importance + b * kq_length, 1, out + b * q3_k_bytes);
     } else {
-      enc_q3_k_block(x + b * kq_length, NULL, 0, out + b * 110);
+      enc_q3_k_block(x + b * kq_length, NULL, 0, out + b * q3_k_bytes);
     }
   }
 }
 
 static void dec_q3_k(const uint8_t *in, float *out, int64_t n) {
-  for (int64_t b = 0; b < n / kq_length; b++, in += 110) {
+  for (int64_t b = 0; b < n / kq_length; b++, in += q3_k_bytes) {
     float d = kq_get_half(in + 108);
     for (int j = 0; j < 16; j++) {
       int scale = (in[96 + j % 8] >> 4 * (j / 8) & 15) | (in[104 + j % 4] >> 2 * (j / 4) & 3) << 4;

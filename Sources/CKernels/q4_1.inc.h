@@ -7,6 +7,7 @@
 // encode: search_affine.
 
 enum { q4_1_bytes = 20 };
+_Static_assert(q4_1_bytes == 2 + 2 + 32 / 2, "d, m, codes");
 
 static void enc_q4_1_plain(const float *x, uint8_t *out, int64_t row_length) {
   for (int64_t b = 0; b < row_length / 32; ++b, x += 32, out += q4_1_bytes) {

@@ -6,6 +6,9 @@
 // and sum, the same order as ggml's.
 #include "kquant.inc.h"
 
+enum { q4_k_bytes = 144 };
+_Static_assert(q4_k_bytes == 2 * 2 + 12 + 256 / 2, "d and dmin, scales and mins, codes");
+
 static const float q4_k_tries[][2] = {
     {15.0f, 0.0f}, {15.25f, -0.2f}, {15.25f, 0.4f}, {15.25f, 0.0f}, {14.25f, 0.2f}, {15.25f, 0.6f},
     {15.5f, 0.4f}, {16.25f, 0.2f}, {13.0f, 0.0f}, {16.0f, 0.4f}, {14.25f, 0.0f}, {16.5f, 1.2f},
@@ -29,15 +32,15 @@ KQ_INLINE void enc_q4_k_block(const float *x, const float *importance, int weigh
 static void enc_q4_k(const float *x, const float *importance, uint8_t *out, int64_t n) {
   for (int64_t b = 0; b < n / kq_length; b++) {
     if (importance) {
-      enc_q4_k_block(x + b * kq_length, importance + b * kq_length, 1, out + b * 144);
+      enc_q4_k_block(x + b * kq_length, importance + b * kq_length, 1, out + b * q4_k_bytes);
     } else {
-      enc_q4_k_block(x + b * kq_length, NULL, 0, out + b * 144);
+      enc_q4_k_block(x + b * kq_length, NULL, 0, out + b * q4_k_bytes);
     }
   }
 }
 
 static void dec_q4_k(const uint8_t *in, float *out, int64_t n) {
-  for (int64_t b = 0; b < n / kq_length; b++, in += 144) {
+  for (int64_t b = 0; b < n / kq_length; b++, in += q4_k_bytes) {
     float d = kq_get_half(in), dmin = kq_get_half(in + 2);
     int scale[8], min[8];
     kq_get_scales(in + 4, scale, min);

@@ -6,6 +6,7 @@
 // block whose 1/d is infinite (d below 2^-128) into zeros; so does this. Weighted encode: search_symmetric.
 
 enum { q5_0_bytes = 22 };
+_Static_assert(q5_0_bytes == 2 + 32 / 8 + 32 / 2, "d, fifth bits, nibbles");
 
 static void enc_q5_0_plain(const float *x, uint8_t *out, int64_t row_length) {
   for (int64_t b = 0; b < row_length / 32; ++b, x += 32, out += q5_0_bytes) {

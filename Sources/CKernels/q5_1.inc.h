@@ -7,6 +7,7 @@
 // encode: search_affine.
 
 enum { q5_1_bytes = 24 };
+_Static_assert(q5_1_bytes == 2 + 2 + 32 / 8 + 32 / 2, "d, m, fifth bits, nibbles");
 
 static void enc_q5_1_plain(const float *x, uint8_t *out, int64_t row_length) {
   for (int64_t b = 0; b < row_length / 32; ++b, x += 32, out += q5_1_bytes) {

@@ -6,6 +6,9 @@
 // sum, the same order as ggml's.
 #include "kquant.inc.h"
 
+enum { q5_k_bytes = 176 };
+_Static_assert(q5_k_bytes == 2 * 2 + 12 + 256 / 8 + 256 / 2, "d and dmin, scales and mins, fifth bits, nibbles");
+
 static const float q5_k_tries[][2] = {
     {31.0f, 0.0f}, {31.0f, 0.2f}, {31.25f, -0.2f}, {30.0f, 0.0f}, {29.0f, 0.0f}, {31.25f, 0.0f},
     {28.0f, 0.2f}, {30.0f, -0.2f}, {31.5f, 0.6f}, {31.5f, 0.4f}, {28.25f, 0.0f}, {29.0f, -0.2f},
@@ -36,15 +39,15 @@ KQ_INLINE void enc_q5_k_block(const float *x, const float *importance, int weigh
 static void enc_q5_k(const float *x, const float *importance, uint8_t *out, int64_t n) {
   for (int64_t b = 0; b < n / kq_length; b++) {
     if (importance) {
-      enc_q5_k_block(x + b * kq_length, importance + b * kq_length, 1, out + b * 176);
+      enc_q5_k_block(x + b * kq_length, importance + b * kq_length, 1, out + b * q5_k_bytes);
     } else {
-      enc_q5_k_block(x + b * kq_length, NULL, 0, out + b * 176);
+      enc_q5_k_block(x + b * kq_length, NULL, 0, out + b * q5_k_bytes);
     }
   }
 }
 
 static void dec_q5_k(const uint8_t *in, float *out, int64_t n) {
-  for (int64_t b = 0; b < n / kq_length; b++, in += 176) {
+  for (int64_t b = 0; b < n / kq_length; b++, in += q5_k_bytes) {
     float d = kq_get_half(in), dmin = kq_get_half(in + 2);
     int scale[8], min[8];
     kq_get_scales(in + 4, scale, min);

@@ -7,6 +7,9 @@
 // the same order as ggml's.
 #include "kquant.inc.h"
 
+enum { q6_k_bytes = 210 };
+_Static_assert(q6_k_bytes == 256 / 2 + 256 / 4 + 16 + 2, "nibbles, upper bits, scales, d");
+
 static const float q6_k_inverse[] = {
     32.0f, 30.8f, 28.0f, 30.0f, 28.9f, 26.0f, 27.0f, 32.4f, 31.7f, 33.2f, 31.2f, 29.3f,
 };
@@ -35,15 +38,15 @@ KQ_INLINE void enc_q6_k_block(const float *x, const float *importance, int weigh
 static void enc_q6_k(const float *x, const float *importance, uint8_t *out, int64_t n) {
   for (int64_t b = 0; b < n / kq_length; b++) {
     if (importance) {
-      enc_q6_k_block(x + b * kq_length, importance + b * kq_length, 1, out + b * 210);
+      enc_q6_k_block(x + b * kq_length, importance + b * kq_length, 1, out + b * q6_k_bytes);
     } else {
-      enc_q6_k_block(x + b * kq_length, NULL, 0, out + b * 210);
+      enc_q6_k_block(x + b * kq_length, NULL, 0, out + b * q6_k_bytes);
     }
   }
 }
 
 static void dec_q6_k(const uint8_t *in, float *out, int64_t n) {
-  for (int64_t b = 0; b < n / kq_length; b++, in += 210) {
+  for (int64_t b = 0; b < n / kq_length; b++, in += q6_k_bytes) {
     float d = kq_get_half(in + 208);
     for (int j = 0; j < 16; j++) {
       float s = d * (float)(int8_t)in[192 + j];

@@ -8,6 +8,7 @@
 #include "block32.inc.h"
 
 enum { q8_0_bytes = 34 };
+_Static_assert(q8_0_bytes == 2 + 32, "d, codes");
 
 // Nearest integer, halves away from zero, of |x| < 2^22.
 TK_INLINE i32x8 v_round_away(f32x8 x) {
