@@ -103,11 +103,16 @@ def main():
     result = paired(tincture + ["quantize", options.checkpoint, "-o", out, "--recipe", "q4_k_m"] + common,
                     [quantize, bf16, peer_out, "q4_k_m", threads], options.rounds, [out, peer_out])
     report("quantize q4_k_m from safetensors", result, "<= llama-quantize alone", 1.0)
-    small_rate = folder_bytes(options.checkpoint) / result[0]
     if options.large:
-        result = paired(tincture + ["quantize", options.large, "-o", out, "--recipe", "q4_k_m"] + common, None, 1, [out, peer_out])
-        rate = folder_bytes(options.large) / result[0]
-        report("quantize q4_k_m, large checkpoint", result, "<= 1 GiB", None, 1 << 30)
+        # In turns, the same command on both: one definition of throughput, the same noise. The first, uncounted round
+        # brings the files into the page cache where they fit.
+        small, large = ([*tincture, "quantize", folder, "-o", path, "--recipe", "q4_k_m", *common]
+                        for folder, path in ((options.checkpoint, out), (options.large, peer_out)))
+        run(small)
+        run(large)
+        result = paired(large, small, min(3, options.rounds), [peer_out, out])
+        rate, small_rate = folder_bytes(options.large) / result[0], folder_bytes(options.checkpoint) / result[1]
+        report("quantize q4_k_m, large (ours) and small", result, "<= 1 GiB", None, 1 << 30)
         print(f"throughput: small {small_rate / 1e6:.0f} MB/s, large {rate / 1e6:.0f} MB/s of safetensors,"
               f" ratio {rate / small_rate:.2f} (target >= 1)")
         if rate < small_rate:
