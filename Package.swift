@@ -66,6 +66,9 @@ let package = Package(
         "TinctureCore", "TinctureText", "TinctureContainers", "TinctureCalibration", "CFuzz",
       ],
       path: "Tests/Fuzz"),
+    // Renders chat templates for tools/check/chat.py. Not a product.
+    .executableTarget(
+      name: "tincture-chat", dependencies: ["TinctureCore", "TinctureText"], path: "Tests/Chat"),
     // Fails every file operation of an export in turn; the end-to-end tests run it. Not a product.
     .executableTarget(
       name: "tincture-faults", dependencies: ["Tincture", "TinctureTestSupport"],

@@ -29,6 +29,9 @@ step "encoding error against ggml"
 CLANG=${CLANG:-$(dirname "$(readlink -f "$(command -v swift)")")/clang} \
   "$python" tools/bench/encode_error.py --formats q2_k,q3_k,q4_k,q5_k,q6_k,iq4_nl,iq4_xs --rows 16 --no-speed --no-real
 
+step "chat templates against jinja2"
+"$python" tools/check/chat.py --program "$binary/tincture-chat" --count 20000
+
 step "every architecture through stock llama.cpp, against transformers"
 "$python" tools/check/tiny_models.py --tincture "$binary/tincture"
 

@@ -26,6 +26,6 @@ struct FuzzTarget: Sendable {
 extension FuzzTarget {
   static let all: [FuzzTarget] = [
     .json, .safetensors, .index, .gguf, .imatrixGGUF, .imatrixLegacy,
-    .tokenizerJSON, .sentencePiece, .tokenizerConfig, .vocabularyText,
+    .tokenizerJSON, .sentencePiece, .tokenizerConfig, .vocabularyText, .chatTemplate, .prompts,
   ]
 }

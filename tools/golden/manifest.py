@@ -47,6 +47,7 @@ MAKERS = [
     ("plans/selections.json", "tools/golden/selections.py", ["--quantize", "llama-quantize", "--out",
      "golden/plans/selections.json"], ["gguf", "numpy"], [PEER], None),
     ("public-api.txt", "TINCTURE_RECORD=1 swift test --filter HouseTests", [], [], [], None),
+    ("tokens/chat/", "tools/golden/chat.py", ["golden/tokens/chat"], ["transformers", "jinja2"], [], None),
     ("tokens/", "tools/golden/vocabularies.py", [], ["sentencepiece", "tokenizers", "transformers", "torch",
      "numpy"], [PEER], None),
 ]
