@@ -1,6 +1,8 @@
 // The products of one instruction set: included by each linear_*.c.
 //
-// TK_LINEAR_FMA is set where fused multiply-add is one instruction; TK_CODECS names the table of decoders.
+// TK_LINEAR_FMA is set where fused multiply-add is one instruction.
+
+#include <string.h>
 
 #include "vec.inc.h"
 #include "convert.inc.h"

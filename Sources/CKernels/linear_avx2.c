@@ -2,7 +2,6 @@
 #include "linear_tables.h"
 
 #ifdef TK_LINEAR_X86
-#include "tables.h"
 #pragma STDC FP_CONTRACT OFF
 #pragma clang diagnostic ignored "-Wpsabi"
 
@@ -13,7 +12,6 @@
 #define TK_LINEAR_FMA 1
 #define TK_TABLE tk_linear_avx2
 #define TK_ISA_NAME "avx2"
-#define TK_CODECS tk_kernels_avx2
 #pragma clang attribute push(__attribute__((target("avx2,f16c,fma"))), apply_to = function)
 #include "linear.inc.h"
 #pragma clang attribute pop

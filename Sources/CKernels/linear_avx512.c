@@ -2,7 +2,6 @@
 #include "linear_tables.h"
 
 #ifdef TK_LINEAR_X86
-#include "tables.h"
 #pragma STDC FP_CONTRACT OFF
 #pragma clang diagnostic ignored "-Wpsabi"
 
@@ -14,7 +13,6 @@
 #define TK_LINEAR_FMA 1
 #define TK_TABLE tk_linear_avx512
 #define TK_ISA_NAME "avx512"
-#define TK_CODECS tk_kernels_avx2
 #pragma clang attribute push( \
     __attribute__((target("avx2,f16c,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2"))), \
     apply_to = function)

@@ -40,14 +40,11 @@ TK_INLINE void engine_blocks(
 }
 
 #if defined(TK_LINEAR_AVX512)
+#include "linear_bf16_avx512.inc.h"
 #include "linear_few_avx512.inc.h"
 #else
 #define few_blocks engine_blocks
 #endif
-
-#define TK_EACH_QUANT(use) \
-  use(TK_Q4_0) use(TK_Q4_1) use(TK_Q5_0) use(TK_Q5_1) use(TK_Q8_0) use(TK_Q2_K) use(TK_Q3_K) use(TK_Q4_K) \
-  use(TK_Q5_K) use(TK_Q6_K) use(TK_IQ4_NL) use(TK_IQ4_XS)
 
 #define TK_DEFINE(format) \
   static void engine_##format( \
@@ -68,6 +65,14 @@ static void multiply_engine(
   case format: engine_##format(weights, rows, in, out, stride); return;
     TK_EACH_QUANT(TK_CASE)
 #undef TK_CASE
-    default: multiply_exact(format, weights, rows, in, out, stride);
+#if defined(TK_LINEAR_AVX512)
+    case TK_BF16:
+      if (!__builtin_cpu_supports("avx512bf16")) break;
+      multiply_bf16(weights, rows, in, out, stride);
+      return;
+#endif
+    default: break;
   }
+  // Plain floats: the exact product of the rounded activations.
+  multiply_exact(format, weights, rows, in, out, stride);
 }

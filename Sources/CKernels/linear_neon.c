@@ -2,7 +2,6 @@
 #include "linear_tables.h"
 
 #ifdef TK_LINEAR_NEON
-#include "tables.h"
 #pragma STDC FP_CONTRACT OFF
 #pragma clang diagnostic ignored "-Wpsabi"
 
@@ -12,7 +11,6 @@
 #define TK_LINEAR_DOTPROD 1
 #define TK_TABLE tk_linear_neon
 #define TK_ISA_NAME "neon"
-#define TK_CODECS tk_kernels_scalar
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
 #include "linear.inc.h"
 #pragma clang attribute pop

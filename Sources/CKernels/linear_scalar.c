@@ -1,6 +1,5 @@
 // Products for the instruction set the compiler assumes on this architecture, without fused multiply-add.
 #include "linear_tables.h"
-#include "tables.h"
 
 #pragma STDC FP_CONTRACT OFF
 #pragma clang diagnostic ignored "-Wpsabi"
@@ -11,5 +10,4 @@
 
 #define TK_TABLE tk_linear_scalar
 #define TK_ISA_NAME "scalar"
-#define TK_CODECS tk_kernels_scalar
 #include "linear.inc.h"

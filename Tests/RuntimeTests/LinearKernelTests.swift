@@ -227,4 +227,26 @@ import TinctureTestSupport
     }
     for result in results { #expect(result == results[0]) }
   }
+
+  /// A product with a unit vector is the weight the codecs decode, to the bit.
+  @Test(arguments: instructionSets, BlockFormat.all)
+  func weightsAreDecodedAsTheCodecsDo(_ name: String, _ format: BlockFormat) throws {
+    let table = try Self.table(name)
+    let (rows, length) = (5, 256)
+    let weights = try LinearTests.Weights(format, rows: rows, length: length, seed: 15)
+    var units = [Float](repeating: 0, count: length * length)
+    for column in 0..<length { units[column * length + column] = 1 }
+    let forms = Forms(TK_FORM_F32, units, width: length, table)
+    let together = forms.multiply(
+      table, format, engine: false, weights.bytes, rows: rows, part: 0..<length)
+    for column in 0..<length {
+      let alone = forms.multiply(
+        table, format, engine: false, weights.bytes, rows: rows, part: column..<column + 1)
+      for row in 0..<rows {
+        let weight = weights.values[row * length + column]
+        #expect(together[column * rows + row] == weight)
+        #expect(alone[row] == weight)
+      }
+    }
+  }
 }

@@ -13,4 +13,20 @@ int ts_rename_new(const char *from, const char *to);
 // Number of processors this process may run on, at least 1.
 int ts_processor_count(void);
 
+// A word that threads wait on. Adds one and returns the new value; everything before it is seen by who reads it.
+uint32_t ts_word_add(uint32_t *word);
+uint32_t ts_word_load(const uint32_t *word);
+// Sleeps while the word is `value`, at most `microseconds` (0: no limit); may return early.
+void ts_word_wait(uint32_t *word, uint32_t value, int64_t microseconds);
+// Wakes all who sleep on the word.
+void ts_word_wake(uint32_t *word);
+// A few dozen cycles of doing nothing, kind to the other thread of the core.
+static inline void ts_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb");
+#endif
+}
+
 #endif
