@@ -1,4 +1,5 @@
 // Chooses the table of kernels at run time.
+#include "clinear.h"
 #include "tables.h"
 
 #include <stdatomic.h>
