@@ -18,7 +18,7 @@ extension FuzzTarget {
       {{ bos_token }}{%- set ns = namespace(n=0, last=messages|length - 1) -%}
       {%- for m in messages[::-1] if m.role != 'tool' %}{% set ns.n = ns.n + 1 %}
       {{- loop.index0 ~ (m['content'] if m.content is string else m.content[0].text|trim) }}
-      {% if loop.last and not ns.n % 2 == 0 %}{% break %}{% else %}{% continue %}{% endif %}
+      {% if loop.last and not ns.n % 2 == 0 %}{% break %}{% elif not m %}{% continue %}{% endif %}
       {% else %}{{ raise_exception('none') }}{% endfor %}
       """,
       """
@@ -42,8 +42,8 @@ extension FuzzTarget {
       "range(99999)", "* 99999", "ns.x", "{% raw %}", "{% endraw %}", "\r\n", "é",
     ],
     // Words and nodes of the parsed template; beside them what the steps can make.
-    memoryFactor: 256,
-    fixedMemory: 600_000,
+    memoryFactor: 128,
+    fixedMemory: 400_000,
     run: { bytes throws(TinctureError) in
       let template = try ChatTemplate(source: bytes, name: "fuzz")
       let text = try template.render(
