@@ -9,7 +9,7 @@ DIR holds gemma3-270m and minilm (tools/models/*.py). `tincture record --full` r
    hidden states are compared with golden/logits/long (transformers in float64, tools/golden/long.py). With --live every
    logit of every position is compared with transformers computing beside it (needs `tools/python.sh golden`);
  - our BF16, Q8_0 and Q4_K_M files of Gemma in engine arithmetic on 200 tokens; logits are compared with those of stock
-   llama.cpp on the same file.
+   llama.cpp on the same file, and with how far llama.cpp is from itself when it takes the tokens one at a time.
 
 Exit status 1 at the first thing that is not so.
 """
@@ -29,12 +29,12 @@ sys.path[:0] = [here, os.path.join(here, "..", "peer")]
 import texts  # noqa: E402
 from long_columns import TOKENS, columns  # noqa: E402
 
-# Mean over the positions. transformers' own float32 stands at 6e-12 on these 1,500 tokens, 2.9e-4 at most.
+# Mean over the positions. transformers' own float32 stands at 6.6e-12 on the 1,500 tokens, differences up to 4.2e-4.
 NMSE, LARGEST = 1e-11, 5e-4
-# A single position amplifies rounding a thousand times here (1e-9 in transformers' float32): none may be further than
-# this factor from transformers' own float32, or above NMSE.
-FLOOR = 8
-ENGINE = 1e-4
+# On block formats llama.cpp disagrees with itself: a rounded activation that falls to the other side moves everything
+# after it. The same tokens one at a time, in place of all at once, give it another answer by up to 1.3e-3 (Q8_0). Ours may
+# differ from it by ENGINE, or by this factor of what it differs from itself, measured in the same run.
+ENGINE, ITSELF = 1e-4, 1.5
 ENGINE_TOKENS = 200
 
 
@@ -87,11 +87,12 @@ def gate(name, errors, largest, floor=None):
             f" worst of {len(errors)} rows {errors[worst]:.2e} at {worst}")
     good = errors.mean() <= NMSE and largest <= LARGEST
     if floor is not None:
-        # A sampled row scatters around the whole row's figure, by much less than this factor.
-        limit = np.maximum(NMSE, FLOOR * floor.astype(np.float64))
-        good = good and bool((errors <= limit).all())
-        text += (f" (transformers' float32: {floor[worst]:.2e}); {(errors > NMSE).sum()} rows above {NMSE:.0e}"
-                 f" (transformers' float32: {(floor > NMSE).sum()})")
+        # Some positions amplify rounding a thousand times. Which ones, and how much, is chance; but no float32 should have
+        # more of them, or worse ones, than transformers' own.
+        above, theirs = int((errors > NMSE).sum()), int((floor > NMSE).sum())
+        good = good and above <= theirs and errors[worst] <= max(NMSE, float(floor.max()))
+        text += (f", {above} above {NMSE:.0e}; transformers' float32: mean {floor.mean(dtype=np.float64):.2e}, worst"
+                 f" {floor.max():.2e}, {theirs} above")
     check(good, text)
 
 
@@ -177,11 +178,15 @@ def engine(options, record):
         logits = record(gguf, [ids], "engine", "--full")["logits_0"]
         stock = Stock(gguf)
         expected = stock.logits(ids)
+        stock.clear()
+        singly = np.concatenate([stock.logits([token]) for token in ids])
         stock.close()
-        errors = row_errors(logits, expected)
+        errors, itself = row_errors(logits, expected), row_errors(singly, expected)
+        limit = max(ENGINE, ITSELF * itself.mean())
         agreement = (logits.argmax(1) == expected.argmax(1)).mean()
-        check(errors.mean() <= ENGINE, f"Gemma 3 270M {kind}, engine arithmetic against stock llama.cpp, {len(ids)} positions: NMSE "
-              f"{errors.mean():.2e} (at most {ENGINE:.0e}), worst position {errors.max():.2e}, top-1 agreement {agreement:.1%}")
+        check(errors.mean() <= limit, f"Gemma 3 270M {kind}, engine arithmetic against stock llama.cpp, {len(ids)} positions: NMSE "
+              f"{errors.mean():.2e} (at most {limit:.1e}; llama.cpp against itself, token by token: {itself.mean():.2e}), worst position "
+              f"{errors.max():.2e} ({itself.max():.2e}), top-1 agreement {agreement:.1%} ({(singly.argmax(1) == expected.argmax(1)).mean():.1%})")
         os.remove(gguf)
 
 
