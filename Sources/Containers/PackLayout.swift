@@ -74,3 +74,17 @@ package enum PackLayout {
     return bytes
   }
 }
+
+/// A pack's bytes with another index, for those who test readers.
+package enum PackBytes {
+  /// `frames` (the head included), then a frame of `index` and the end that names it.
+  package static func withIndex(_ index: [UInt8], after frames: [UInt8]) throws(TinctureError)
+    -> [UInt8]
+  {
+    let frame = try Zstd.compress(index)
+    let place = PackFrame(
+      byteOffset: UInt64(frames.count), byteCount: frame.count, contentByteCount: index.count,
+      digest: SHA256.of(index))
+    return frames + frame + PackLayout.tail(place)
+  }
+}

@@ -24,6 +24,13 @@ package enum Zstd {
     return frame
   }
 
+  package static func compress(_ bytes: [UInt8]) throws(TinctureError) -> [UInt8] {
+    let result = bytes.withUnsafeBytes { raw in
+      Result { () throws(TinctureError) in try compress(raw) }
+    }
+    return try result.get()
+  }
+
   /// What the one frame in `frame` holds, which must be exactly `byteCount` bytes.
   ///
   /// Nothing is allocated by what the frame claims: the caller has bounded `byteCount`.

@@ -126,6 +126,12 @@ package final class Comparison {
     guard let sketch, stagePlace == (stage, prompt),
       states.count == pack.prompts[prompt].ids.count * sketch.about.width
     else { preconditionFailure("stage \(stage) of prompt \(prompt), \(states.count) numbers") }
+    guard stage < pack.index.stages.count else {
+      throw TinctureError(
+        .init("verify.shape", .invalidInput), "the model has more stages than the pack",
+        expected: "\(pack.index.stages.count) stages",
+        advice: "verify against a pack of the same architecture")
+    }
     if prompt == 0 {
       stageReference = try pack.stage(pack.index.stages[stage])
       stageSums = StageSums()
@@ -192,13 +198,19 @@ package final class Comparison {
         expected: "prompts longer than the \(skipFirst) positions left out",
         advice: "give a smaller --skip-first")
     }
-    let kinds = Set(pack.index.vectors.map(\.kind))
-    for kind in VectorKind.allCases where kinds.contains(kind) {
-      guard vectors.contains(where: { $0.kind == kind }) else {
+    for kind in VectorKind.allCases {
+      let expected = Set(pack.index.vectors.filter { $0.kind == kind }.map(\.prompt)).count
+      let found = vectors.filter { $0.kind == kind }.count
+      guard found == expected else {
         throw TinctureError(
-          .init("verify.shape", .invalidInput), "the model gives no \(kind.rawValue) rows",
-          expected: "\(kind.rawValue) rows as the pack has them")
+          .init("verify.shape", .invalidInput), "the model gives other \(kind.rawValue) rows",
+          expected: "those of \(expected) prompts, as the pack has them", found: "\(found)")
       }
+    }
+    guard stages.count == pack.index.stages.count else {
+      throw TinctureError(
+        .init("verify.shape", .invalidInput), "the model has fewer stages than the pack",
+        expected: "\(pack.index.stages.count)", found: "\(stages.count)")
     }
     return Measures(
       positions: counted, stages: stages, vectors: vectors, keptCount: pack.description.keptCount,

@@ -56,8 +56,9 @@ package struct PackDescription: Sendable {
 
 /// What the sketches of hidden states are made of.
 package struct StageDescription: Sendable, Equatable {
-  /// Stages: the input embeddings, one a layer, and the final norm.
-  package var count: Int
+  /// Layers of the model. Stage 0 is what enters layer 0, stage i + 1 what leaves layer i; one more, where the model has
+  /// a final norm, is what leaves that.
+  package var layerCount: Int
   /// Elements of a hidden state.
   package var width: Int
   /// Numbers kept of each, beside its squared length.
@@ -65,8 +66,8 @@ package struct StageDescription: Sendable, Equatable {
   /// Seed of the signs.
   package var seed: UInt64
 
-  package init(count: Int, width: Int, projectionCount: Int = 16, seed: UInt64 = 1) {
-    self.count = count
+  package init(layerCount: Int, width: Int, projectionCount: Int = 16, seed: UInt64 = 1) {
+    self.layerCount = layerCount
     self.width = width
     self.projectionCount = projectionCount
     self.seed = seed
@@ -74,16 +75,12 @@ package struct StageDescription: Sendable, Equatable {
 
   /// What people call stage `index`.
   package func name(_ index: Int) -> String {
-    switch index {
-    case 0: "input embeddings"
-    case count - 1: "final norm"
-    default: "layer \(index - 1)"
-    }
+    index == 0 ? "input embeddings" : index <= layerCount ? "layer \(index - 1)" : "final norm"
   }
 
   /// The layer behind stage `index`, nil for the embeddings and the final norm.
   package func layer(_ index: Int) -> Int? {
-    index > 0 && index < count - 1 ? index - 1 : nil
+    index > 0 && index <= layerCount ? index - 1 : nil
   }
 }
 
@@ -91,8 +88,10 @@ package struct StageDescription: Sendable, Equatable {
 public enum VectorKind: String, Sendable, CaseIterable {
   /// The hidden state of every token after the last layer.
   case hidden
-  /// One row for the whole text.
+  /// One row for the whole text, pooled as the model says.
   case pooled
+  /// BERT's own pooler: one row made from the first token's.
+  case pooler
   /// What a head says: one row for the text or one a token.
   case scores
 }

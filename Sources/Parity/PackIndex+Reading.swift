@@ -58,7 +58,7 @@ extension PackIndex {
     var stages: StageDescription?
     if let node = json.present("stageSketch") {
       stages = StageDescription(
-        count: try count(node.member("count"), 2...8192),
+        layerCount: try count(node.member("layers"), 1...4096),
         width: try count(node.member("width"), 1...widthLimit),
         projectionCount: try count(node.member("projections"), 1...256),
         seed: try node.member("seed").uint64())
@@ -146,7 +146,7 @@ extension PackIndex {
       guard let about = description.stages else {
         throw node.error("value", "there are stages but no stageSketch")
       }
-      let stage = try PackIndex.count(node.member("stage"), 0...about.count - 1)
+      let stage = try PackIndex.count(node.member("stage"), 0...about.layerCount + 1)
       let frame = try PackIndex.frame(node)
       guard stage == stages.count else {
         throw node.error(
@@ -160,7 +160,8 @@ extension PackIndex {
       }
       stages.append(StageFrameEntry(stage: stage, frame: frame))
     }
-    guard stages.count == description.stages?.count ?? 0 else {
+    guard let about = description.stages else { return }
+    guard stages.count > about.layerCount else {
       throw list.error("order", "stages are missing", expected: "stage \(stages.count)")
     }
   }

@@ -33,7 +33,7 @@ package struct PackIndex: Sendable {
     var stageDescription = JSONValue.null
     if let stages = about.stages {
       stageDescription = .object([
-        ("count", .int(stages.count)), ("width", .int(stages.width)),
+        ("layers", .int(stages.layerCount)), ("width", .int(stages.width)),
         ("projections", .int(stages.projectionCount)), ("seed", .uint(stages.seed)),
       ])
     }

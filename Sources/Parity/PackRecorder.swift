@@ -187,7 +187,8 @@ package final class PackRecorder {
       index.description.vocabularySize == nil || logitsPlace == (prompts.count, 0),
       "logits end at \(logitsPlace)")
     precondition(
-      index.stages.count == index.description.stages?.count ?? 0, "\(index.stages.count) stages")
+      index.description.stages.map { index.stages.count > $0.layerCount } ?? true,
+      "\(index.stages.count) stages")
     return try writer.finish(index: index.serialized())
   }
 }
