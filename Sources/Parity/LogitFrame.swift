@@ -14,6 +14,18 @@ package struct LogitSummary: Sendable, Equatable {
   package var variance: Double
   /// The logit of the token that follows in the prompt; 0 at the last position.
   package var next: Float
+
+  package init(
+    normalizer: Double, restMass: Double, restMean: Double, mean: Double, variance: Double,
+    next: Float
+  ) {
+    self.normalizer = normalizer
+    self.restMass = restMass
+    self.restMean = restMean
+    self.mean = mean
+    self.variance = variance
+    self.next = next
+  }
 }
 
 /// Rows of logits as a frame holds them; formats/spec/parity-pack.md.
