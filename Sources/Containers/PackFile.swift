@@ -116,3 +116,14 @@ package struct PackFile: Sendable {
       found: found, advice: advice)
   }
 }
+
+extension PackFile {
+  /// Whether the file at `path` starts as a pack does.
+  ///
+  /// - Throws: `file.read`, `file.notRegular`.
+  package static func isPack(_ path: String) throws(TinctureError) -> Bool {
+    let file = try InputFile(path: path)
+    guard file.byteCount >= 16 else { return false }
+    return Array(try file.bytes(at: 0, count: 16)[8...]) == PackLayout.headMagic
+  }
+}
