@@ -29,20 +29,24 @@ let package = Package(
     .target(name: "CKernels", path: "Sources/CKernels"),
     .target(name: "CFormats", path: "Sources/CFormats"),
     .target(name: "CSystem", path: "Sources/CSystem"),
-    room("Core", ["CFormats", "CSystem"]),
+    .systemLibrary(
+      name: "CZstd", path: "Sources/CZstd", pkgConfig: "libzstd",
+      providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
+    room("Core", ["CKernels", "CFormats", "CSystem"]),
     room("Blocks", ["TinctureCore", "CKernels"]),
     room("Text", ["TinctureCore"]),
-    room("Containers", ["TinctureCore", "TinctureBlocks"]),
+    room("Containers", ["TinctureCore", "TinctureBlocks", "CZstd"]),
     room("Calibration", ["TinctureCore", "TinctureContainers"]),
     room("Catalog", ["TinctureCore", "TinctureBlocks", "TinctureText", "TinctureContainers"]),
     room(
       "Runtime",
       ["TinctureCore", "TinctureBlocks", "TinctureContainers", "TinctureCatalog", "CKernels"]),
+    room("Parity", ["CKernels", "TinctureCore", "TinctureContainers"]),
     .target(
       name: "Tincture",
       dependencies: [
         "TinctureCore", "TinctureBlocks", "TinctureText", "TinctureContainers", "TinctureCatalog",
-        "TinctureCalibration",
+        "TinctureCalibration", "TinctureParity", "TinctureRuntime",
       ],
       path: "Sources/Tincture"),
     .executableTarget(
@@ -58,6 +62,7 @@ let package = Package(
     tests("CatalogTests", ["TinctureCatalog"]),
     tests(
       "RuntimeTests", ["TinctureRuntime", "TinctureCatalog", "TinctureContainers", "CKernels"]),
+    tests("ParityTests", ["TinctureParity", "TinctureContainers", "CKernels"]),
     // Throws damaged files at every parser: tools/test.sh runs it for a short time. Not a product.
     .target(name: "CFuzz", path: "Tests/CFuzz"),
     .executableTarget(

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages the build, the tests and the demonstration need and that are missing.
 set -euo pipefail
-packages=(python3 python3-venv git ca-certificates)
+packages=(python3 python3-venv git ca-certificates libzstd-dev)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

@@ -14,4 +14,5 @@
 #include "q6_k.inc.h"
 #include "iq4_nl.inc.h"
 #include "iq4_xs.inc.h"
+#include "logits.inc.h"
 #include "table.inc.h"

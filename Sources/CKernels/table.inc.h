@@ -24,4 +24,9 @@ const tk_kernels TK_TABLE = {
     .max_magnitude = max_magnitude,
     .affine = affine,
     .squared_error = squared_error,
+    .row_maximum = row_maximum,
+    .logit_sums = logit_sums,
+    .logit_distance = logit_distance,
+    .greatest = greatest,
+    .project = project,
 };

@@ -12,5 +12,6 @@ package enum Elementary {
 
   package static func cosine(_ x: Double) -> Double { cos(x) }
 
+  /// e to the power of `x`.
   package static func exponential(_ x: Double) -> Double { exp(x) }
 }

@@ -3,4 +3,6 @@
 @_exported import TinctureCatalog
 @_exported import TinctureContainers
 @_exported import TinctureCore
+@_exported import TinctureParity
+@_exported import TinctureRuntime
 @_exported import TinctureText

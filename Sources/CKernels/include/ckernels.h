@@ -22,6 +22,24 @@ typedef struct tk_codec {
   tk_decode_fn decode;
 } tk_codec;
 
+// What one pass over a row of logits gives. With t the row's maximum, e[i] = exp(row[i] - t):
+typedef struct tk_logit_sums {
+  double kept;         // sum of e over the kept entries (all when there is no mask)
+  double rest;         // sum of e over the others
+  double rest_moment;  // sum of e[i] * (row[i] - t) over the others
+  double first;        // sum of row
+  double second;       // sum of row squared
+  float least;         // least entry
+} tk_logit_sums;
+
+// How far row b is from row a. With t the maximum of the whole row a was taken from, e[i] = exp(a[i] - t):
+typedef struct tk_logit_distance {
+  double mass;     // sum of e
+  double moment;   // sum of e[i] * (a[i] - b[i])
+  double square;   // sum of (a[i] - b[i])^2
+  float largest;   // greatest |a[i] - b[i]|
+} tk_logit_distance;
+
 typedef struct tk_kernels {
   const char *isa;  // "scalar", "avx2", "avx512"; the scalar table is NEON on AArch64
   tk_codec q4_0, q4_1, q5_0, q5_1, q8_0;
@@ -44,6 +62,18 @@ typedef struct tk_kernels {
   void (*affine)(float *values, float scale, float addend, int64_t count);
   // Sum of weight[i] * (a[i] - b[i])^2 in double, fixed order; weight may be NULL (all one).
   double (*squared_error)(const float *a, const float *b, const float *weight, int64_t count);
+  // Index of the greatest of `count` > 0 finite entries, the first of equal ones.
+  int64_t (*row_maximum)(const float *row, int64_t count);
+  // `kept` holds a bit for each entry (bit i % 8 of byte i / 8), or is NULL: all are kept. `top` is the maximum. Each e
+  // has a relative error below 2^-21 and an error of |row[i] - top| * 2^-24 from the difference; below e^-87 it is 0.
+  void (*logit_sums)(const float *row, const uint8_t *kept, int64_t count, float top, tk_logit_sums *out);
+  // All entries finite and at most `top` in a.
+  void (*logit_distance)(const float *a, const float *b, int64_t count, float top, tk_logit_distance *out);
+  // The indices, ascending, of the `wanted` greatest of `count` finite entries (1 <= wanted <= count < 2^32); of equal
+  // ones the lower index comes first. `scratch` has room for 2 * count + 4096 words.
+  void (*greatest)(const float *row, int64_t count, int64_t wanted, uint32_t *ids, uint64_t *scratch);
+  // out[j] = sum over i < count of signs[j * count + i] * x[i], for j < projections; products in float, sums in double.
+  void (*project)(const float *signs, const float *x, int64_t projections, int64_t count, double *out);
 } tk_kernels;
 
 // The table of the best instruction set this processor has, or the one TINCTURE_ISA names; NULL when that

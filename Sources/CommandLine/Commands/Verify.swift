@@ -1,0 +1,98 @@
+import Tincture
+
+/// `tincture verify`.
+enum VerifyCommand {
+  static let spec = CommandSpec(
+    name: "verify", summary: "Say whether a model says what a reference says, and where they part",
+    positionals: [.init(placeholder: "MODEL.gguf", summary: Export.source)],
+    options: [
+      .value(
+        "against", "REF.pack|CHECKPOINT", hint: .folderOrFile,
+        """
+        A pack of 'tincture record', or a model (a checkpoint's folder or a GGUF file) that is run first, in \
+        exact arithmetic.
+        """),
+      .value(
+        "tolerance", "NAME", hint: .choices { toleranceNames },
+        "The limits: \(toleranceNames.joined(separator: " ")). Default: by the model's file type."),
+      Parity.arithmetic,
+      .value(
+        "prompts", "FILE", hint: .path,
+        "Prompts for a reference that is a model, as for 'record'. Default: nine built-in texts."),
+      .value(
+        "tokens", "N", hint: .number,
+        "Cut each of these prompts to its first N tokens."),
+      .value(
+        "skip-first", "N", hint: .number,
+        "Leave the first N positions of each prompt out of the figures."),
+      .value("report", "OUT.html", hint: .path, "Write a page with plots for people."),
+      .value("junit", "OUT.xml", hint: .path, "Write JUnit XML for a continuous integration."),
+      .flag("positions", "With --json: also the figures of every position."),
+    ] + CommonOptions.all,
+    discussion: [
+      """
+      Exit status 0 when every limit holds, 1 when one does not. The prompts are the pack's; the model must \
+      have the same vocabulary. When layers were recorded, the first one that departs is named.
+      """
+    ],
+    examples: [
+      ("tincture verify q4.gguf --against gemma-3-270m", "in one go, with built-in texts"),
+      (
+        "tincture verify q4.gguf --against ref.pack --report out.html --junit out.xml",
+        "for a build: a verdict, a page, a list of checks"
+      ),
+    ],
+    run: { (invocation) throws(TinctureError) in try run(invocation) })
+
+  /// Names of the tolerances, for help and completions; none when `formats/` cannot be read, which a run then says.
+  static let toleranceNames: [String] = {
+    do throws(TinctureError) {
+      return try Tolerance.all().map(\.name)
+    } catch {
+      return []
+    }
+  }()
+
+  private static func run(_ invocation: Invocation) throws(TinctureError) -> Outcome {
+    let start = ContinuousClock.now
+    let parsed = invocation.parsed
+    let against = try invocation.required("against")
+    let prompts: [Prompt]? =
+      if let path = parsed.value("prompts") { try PromptFile.open(path: path).prompts } else { nil }
+    var skipFirst = 0
+    if let text = parsed.value("skip-first") {
+      skipFirst = try ValueParser.count(text, option: "skip-first", limit: 1 << 22)
+    }
+    let candidate = try Checkpoint.open(invocation.path)
+    let reference = try VerifyJob.reference(at: against, prompts: prompts)
+    let tokenLimit = try Parity.tokenLimit(parsed)
+    if case .pack = reference, prompts != nil || tokenLimit != nil {
+      throw ArgumentParser.usage(
+        "argument.conflict", "a pack has its own prompts", command: invocation.command,
+        advice: "leave --prompts and --tokens out")
+    }
+    let job = VerifyJob(
+      candidate, against: reference, tolerance: parsed.value("tolerance"),
+      arithmetic: try Parity.arithmetic(parsed), skipFirst: skipFirst, tokenLimit: tokenLimit)
+    let outputs = ParityReport.Outputs(
+      html: parsed.value("report"), junit: parsed.value("junit"), replacing: invocation.replaces)
+    try job.check(outputs, otherInputs: [against, parsed.value("prompts")].compactMap { $0 })
+    if invocation.isDryRun {
+      let name = try job.rehearse()
+      return Outcome(
+        text: "would compare \(invocation.path) with \(against), tolerance \(name)\n",
+        json: [
+          ("candidate", .string(invocation.path)), ("reference", .string(against)),
+          ("tolerance", .string(name)), ("dryRun", .bool(true)),
+        ])
+    }
+    let report = try job.run(invocation.resources)
+    let seconds = Text.seconds(ContinuousClock.now - start)
+    try report.write(outputs, seconds: seconds)
+    return Outcome(
+      status: report.verdict.isPassed ? .success : .negative,
+      text: ReportText.verdict(report, seconds: seconds),
+      json: report.json(withPositions: parsed.has("positions"))
+        + [("threads", .int(invocation.threads)), ("seconds", .double(seconds))])
+  }
+}

@@ -1,0 +1,219 @@
+import TinctureContainers
+import TinctureCore
+
+/// Holds what a candidate computes against a pack, as it comes, in the order ``PackRecorder`` takes it.
+///
+/// Memory: the frames at hand and about 100 bytes a position; never all logits.
+package final class Comparison {
+  package let pack: ParityPack
+  private let kernels: LogitKernels
+  private let sketch: StageSketch?
+  private let threads: Int
+  private let memory: MemoryBudget
+  private var frameNumber = 0
+  private var frame = LogitFrame()
+  private var frameIsRead = false
+  private var positions: [PositionMeasure] = []
+  private var place = (prompt: 0, position: 0)
+  private var stages: [StageMeasure] = []
+  private var stageReference: [Float] = []
+  private var stageSums = StageSums()
+  private var stagePlace = (stage: 0, prompt: 0)
+  private var vectors: [VectorMeasure] = []
+  private var leased = 0
+
+  package init(_ pack: ParityPack, threads: Int, memory: MemoryBudget) throws(TinctureError) {
+    self.pack = pack
+    self.threads = threads
+    self.memory = memory
+    kernels = try LogitKernels()
+    sketch = if let stages = pack.description.stages { try StageSketch(stages) } else { nil }
+    if pack.description.vocabularySize != nil {
+      let bytes = pack.index.positionCount * MemoryLayout<PositionMeasure>.stride
+      try memory.lease(bytes, for: "the measures of every position")
+      leased = bytes
+      positions.reserveCapacity(pack.index.positionCount)
+    }
+  }
+
+  deinit { memory.giveBack(leased) }
+
+  /// Takes in rows of logits of `prompt` from position `first` on.
+  ///
+  /// - Throws: `model.notFinite`; what reading the pack throws.
+  package func logits(prompt: Int, first: Int, rows: UnsafeBufferPointer<Float>)
+    throws(TinctureError)
+  {
+    guard let length = pack.description.vocabularySize, rows.count % length == 0,
+      place == (prompt, first), prompt < pack.prompts.count,
+      first + rows.count / length <= pack.prompts[prompt].ids.count
+    else { preconditionFailure("\(rows.count) logits of prompt \(prompt) from \(first)") }
+    let scratchBytes = threads * LogitKernels.Scratch.byteCount(rowLength: length)
+    try memory.lease(scratchBytes, for: "comparing logits")
+    defer { memory.giveBack(scratchBytes) }
+    let rowCount = rows.count / length
+    var done = 0
+    while done < rowCount {
+      let entry = pack.index.logits[frameNumber]
+      if !frameIsRead {
+        frame = try pack.logits(entry)
+        frameIsRead = true
+      }
+      let start = place.position - entry.first
+      let count = min(rowCount - done, entry.rowCount - start)
+      try measure(
+        UnsafeBufferPointer(rebasing: rows[done * length..<(done + count) * length]),
+        frameRow: start)
+      done += count
+      place.position += count
+      if start + count == entry.rowCount {
+        frameNumber += 1
+        frameIsRead = false
+      }
+      if place.position == pack.prompts[prompt].ids.count { place = (prompt + 1, 0) }
+    }
+  }
+
+  private func measure(_ rows: UnsafeBufferPointer<Float>, frameRow: Int) throws(TinctureError) {
+    let about = pack.description
+    let length = about.vocabularySize ?? 0
+    let kept = about.keptCount
+    let count = rows.count / length
+    let ids = pack.prompts[place.prompt].ids
+    let place = place
+    let input = Unchecked(rows)
+    let frame = frame
+    let comparison = RowComparison(kernels: kernels, length: length, kept: kept)
+    let blank = PositionMeasure(
+      prompt: 0, position: 0, divergence: 0, least: 0, most: 0, referenceTop: 0, candidateTop: 0,
+      sharedTopTen: 0, meanSquare: 0, largestDifference: 0, variance: 0)
+    var measures = [PositionMeasure](repeating: blank, count: count)
+    try withOutput(&measures) { (measures) throws(TinctureError) in
+      try Parallel.forEachChunk(of: count, chunk: 4, threads: threads) {
+        (range) throws(TinctureError) in
+        let scratch = RowComparison.Scratch(rowLength: length, kept: about.isFull ? 0 : kept)
+        for index in range {
+          let position = place.position + index
+          let row = UnsafeBufferPointer(
+            rebasing: input.value[index * length..<(index + 1) * length])
+          try PackRecorder.check(row, comparison.kernels, prompt: place.prompt, position: position)
+          let slots = (frameRow + index) * kept..<(frameRow + index + 1) * kept
+          let next = position + 1 < ids.count ? ids[position + 1] : nil
+          var measure = frame.ids.withUnsafeBufferPointer { frameIDs in
+            frame.values.withUnsafeBufferPointer { values in
+              comparison.measure(
+                reference: frame.summaries[frameRow + index],
+                ids: frameIDs.isEmpty
+                  ? UnsafeBufferPointer(start: nil, count: 0)
+                  : UnsafeBufferPointer(rebasing: frameIDs[slots]),
+                values: UnsafeBufferPointer(rebasing: values[slots]), row: row, next: next,
+                scratch: scratch)
+            }
+          }
+          measure.prompt = place.prompt
+          measure.position = position
+          measures.value[index] = measure
+        }
+      }
+    }
+    positions += measures
+  }
+
+  /// Takes in the hidden states of all tokens of `prompt` at `stage`.
+  package func stage(_ stage: Int, prompt: Int, states: UnsafeBufferPointer<Float>)
+    throws(TinctureError)
+  {
+    guard let sketch, stagePlace == (stage, prompt),
+      states.count == pack.prompts[prompt].ids.count * sketch.about.width
+    else { preconditionFailure("stage \(stage) of prompt \(prompt), \(states.count) numbers") }
+    guard stage < pack.index.stages.count else {
+      throw TinctureError(
+        .init("verify.shape", .invalidInput), "the model has more stages than the pack",
+        expected: "\(pack.index.stages.count) stages",
+        advice: "verify against a pack of the same architecture")
+    }
+    if prompt == 0 {
+      stageReference = try pack.stage(pack.index.stages[stage])
+      stageSums = StageSums()
+    }
+    let own = try sketch.sketch(states, threads: threads)
+    let before = pack.prompts.prefix(prompt).reduce(0) { $0 + $1.ids.count }
+    let numbers = StageSketch.numbers(sketch.about)
+    let start = before * numbers
+    stageSums.add(
+      reference: stageReference[start..<start + own.count], own: own, numbers: numbers)
+    stagePlace.prompt += 1
+    guard stagePlace.prompt == pack.prompts.count else { return }
+    stages.append(
+      StageMeasure(
+        stage: stage, name: sketch.about.name(stage), layer: sketch.about.layer(stage),
+        normalizedError: stageSums.normalizedError))
+    stagePlace = (stage + 1, 0)
+  }
+
+  /// Takes in an encoder's rows.
+  ///
+  /// - Throws: `verify.shape` when the pack holds other rows.
+  package func vectors(
+    _ kind: VectorKind, prompt: Int, columns: Int, rows: UnsafeBufferPointer<Float>
+  ) throws(TinctureError) {
+    let entries = pack.index.vectors.filter { $0.kind == kind && $0.prompt == prompt }
+    let count = columns > 0 ? rows.count / columns : 0
+    guard entries.reduce(0, { $0 + $1.rowCount }) == count,
+      entries.allSatisfy({ $0.columnCount == columns })
+    else {
+      let found = entries.first.map {
+        "\(entries.reduce(0) { $0 + $1.rowCount }) rows of \($0.columnCount)"
+      }
+      throw TinctureError(
+        .init("verify.shape", .invalidInput),
+        "the model and the pack have other \(kind.rawValue) rows",
+        expected: found ?? "none", found: "\(count) rows of \(columns)",
+        advice: "verify against a pack of the same architecture and heads")
+    }
+    var measure = VectorMeasure(kind: kind, prompt: prompt)
+    for entry in entries {
+      let reference = try pack.vectors(entry)
+      for row in 0..<entry.rowCount {
+        let start = (entry.first + row) * columns
+        measure.add(
+          reference: reference[row * columns..<(row + 1) * columns],
+          own: rows[start..<start + columns])
+      }
+    }
+    vectors.append(measure)
+  }
+
+  /// The measures of everything, once all of it was taken in.
+  ///
+  /// - Parameter skipFirst: positions at each prompt's start that are left out of the figures.
+  package func finish(skipFirst: Int = 0) throws(TinctureError) -> Measures {
+    precondition(
+      pack.description.vocabularySize == nil || place == (pack.prompts.count, 0),
+      "logits end at \(place)")
+    let counted = positions.filter { $0.position >= skipFirst }
+    guard pack.description.vocabularySize == nil || !counted.isEmpty else {
+      throw TinctureError(
+        .init("verify.nothing", .usage), "no position is left to compare",
+        expected: "prompts longer than the \(skipFirst) positions left out",
+        advice: "give a smaller --skip-first")
+    }
+    for kind in VectorKind.allCases {
+      let expected = Set(pack.index.vectors.filter { $0.kind == kind }.map(\.prompt)).count
+      let found = vectors.filter { $0.kind == kind }.count
+      guard found == expected else {
+        throw TinctureError(
+          .init("verify.shape", .invalidInput), "the model gives other \(kind.rawValue) rows",
+          expected: "those of \(expected) prompts, as the pack has them", found: "\(found)")
+      }
+    }
+    guard stages.count == pack.index.stages.count else {
+      throw TinctureError(
+        .init("verify.shape", .invalidInput), "the model has fewer stages than the pack",
+        expected: "\(pack.index.stages.count)", found: "\(stages.count)")
+    }
+    return Measures(
+      positions: counted, stages: stages, vectors: vectors, keptCount: pack.description.keptCount,
+      isFull: pack.description.isFull)
+  }
+}

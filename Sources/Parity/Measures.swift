@@ -1,0 +1,200 @@
+import TinctureCore
+
+/// How far hidden states are from the reference's at one stage.
+public struct StageMeasure: Sendable {
+  public let stage: Int
+  /// `input embeddings`, `layer 3`, `final norm`.
+  public let name: String
+  public let layer: Int?
+  /// Estimate of Σ|x − y|² / Σ|x|² over all positions, from the sketches.
+  public let normalizedError: Double
+}
+
+/// Running sums behind ``StageMeasure``.
+struct StageSums {
+  private var difference = 0.0
+  private var energy = 0.0
+
+  /// Takes in sketches of `numbers` each: the squared length, then the sums with signs.
+  mutating func add(reference: ArraySlice<Float>, own: [Float], numbers: Int) {
+    let base = reference.startIndex
+    for index in own.indices {
+      if index % numbers == 0 {
+        energy += Double(reference[base + index])
+      } else {
+        let d = Double(reference[base + index]) - Double(own[index])
+        difference += d * d / Double(numbers - 1)
+      }
+    }
+  }
+
+  var normalizedError: Double { difference == 0 ? 0 : difference / energy }
+}
+
+/// How far an encoder's rows of one prompt are from the reference's.
+public struct VectorMeasure: Sendable {
+  public let kind: VectorKind
+  public let prompt: Int
+  /// Σ(a − b)² and Σa² over all rows; their ratio is the normalized error.
+  public private(set) var difference = 0.0
+  public private(set) var energy = 0.0
+  /// Least cosine of a row with the reference's, 1 when both are zero.
+  public private(set) var leastCosine = 1.0
+  public private(set) var largestDifference = 0.0
+
+  init(kind: VectorKind, prompt: Int) {
+    self.kind = kind
+    self.prompt = prompt
+  }
+
+  public var normalizedError: Double { difference == 0 ? 0 : difference / energy }
+
+  mutating func add(reference: ArraySlice<Float>, own: Slice<UnsafeBufferPointer<Float>>) {
+    var product = 0.0
+    var first = 0.0
+    var second = 0.0
+    for (a, b) in zip(reference, own) {
+      let (x, y) = (Double(a), Double(b))
+      product += x * y
+      first += x * x
+      second += y * y
+      difference += (x - y) * (x - y)
+      largestDifference = max(largestDifference, abs(x - y))
+      // A number that is none must not pass as a small difference.
+      if !(x - y).isFinite { largestDifference = .infinity }
+    }
+    energy += first
+    let lengths = (first * second).squareRoot()
+    let cosine = first == 0 && second == 0 ? 1 : lengths > 0 ? product / lengths : 0
+    leastCosine = cosine.isNaN ? -1 : min(leastCosine, cosine)
+  }
+}
+
+/// Everything that was measured, and the figures made of it.
+///
+/// Source of the definitions: llama.cpp `tools/perplexity/perplexity.cpp` (mean and percentiles of the divergence,
+/// perplexity as exp of the mean loss, the ratio's standard error from the losses' differences).
+public struct Measures: Sendable {
+  /// Positions that count, prompts in order.
+  public let positions: [PositionMeasure]
+  public let stages: [StageMeasure]
+  public let vectors: [VectorMeasure]
+  /// How many logits of a row were kept, and whether that is all of them.
+  public let keptCount: Int
+  public let isFull: Bool
+  /// Divergences, ascending.
+  public let sortedDivergences: [Double]
+
+  init(
+    positions: [PositionMeasure], stages: [StageMeasure], vectors: [VectorMeasure],
+    keptCount: Int, isFull: Bool
+  ) {
+    self.positions = positions
+    self.stages = stages
+    self.vectors = vectors
+    self.keptCount = keptCount
+    self.isFull = isFull
+    sortedDivergences = positions.map(\.divergence).sorted()
+  }
+
+  public var hasLogits: Bool { !positions.isEmpty }
+
+  private func mean(_ value: (PositionMeasure) -> Double) -> Double {
+    positions.reduce(0) { $0 + value($1) } / Double(max(1, positions.count))
+  }
+
+  public var meanDivergence: Double { mean(\.divergence) }
+  /// The mean divergence is proven to be at least and at most these.
+  public var leastMeanDivergence: Double { mean(\.least) }
+  public var mostMeanDivergence: Double { mean(\.most) }
+
+  /// Standard error of the mean divergence, positions taken as independent.
+  public var meanDivergenceError: Double {
+    let center = meanDivergence
+    let square = mean { ($0.divergence - center) * ($0.divergence - center) }
+    return positions.count > 1 ? (square / Double(positions.count - 1)).squareRoot() : 0
+  }
+
+  /// The divergence that `fraction` of the positions do not pass, between positions linearly interpolated.
+  public func divergence(at fraction: Double) -> Double {
+    guard let last = sortedDivergences.last else { return 0 }
+    let place = fraction * Double(sortedDivergences.count - 1)
+    let index = Int(place)
+    guard index + 1 < sortedDivergences.count else { return last }
+    let part = place - Double(index)
+    return (1 - part) * sortedDivergences[index] + part * sortedDivergences[index + 1]
+  }
+
+  public var largestDivergence: Double { sortedDivergences.last ?? 0 }
+
+  /// Share of positions whose greatest logit is the same token's.
+  public var topAgreement: Double { mean { $0.referenceTop == $0.candidateTop ? 1 : 0 } }
+  /// Mean share of the reference's ten greatest that are among the candidate's.
+  public func topTenAgreement() -> Double {
+    mean { Double($0.sharedTopTen) } / Double(max(1, min(10, keptCount)))
+  }
+
+  /// Σ mean squared differences / Σ variances of the reference's rows.
+  public var normalizedError: Double {
+    let difference = positions.reduce(0) { $0 + $1.meanSquare }
+    return difference == 0 ? 0 : difference / positions.reduce(0) { $0 + $1.variance }
+  }
+
+  public var largestDifference: Double { positions.map(\.largestDifference).max() ?? 0 }
+
+  /// Perplexities over the positions that have a next token; nil when none has.
+  public var perplexity: Perplexity? {
+    let losses = positions.compactMap { position in
+      position.referenceLoss.flatMap { reference in
+        position.candidateLoss.map { (reference, $0) }
+      }
+    }
+    return losses.isEmpty ? nil : Perplexity(losses)
+  }
+
+  /// The positions with the greatest divergence, the greatest first; of equal ones the earlier first.
+  public func worst(_ count: Int) -> [PositionMeasure] {
+    Array(
+      positions.enumerated()
+        .sorted { ($1.element.divergence, $0.offset) < ($0.element.divergence, $1.offset) }
+        .prefix(count).map(\.element))
+  }
+
+  /// The vectors' measures of one kind, all prompts together; nil when there are none.
+  func combined(_ kind: VectorKind) -> (error: Double, cosine: Double, largest: Double)? {
+    let own = vectors.filter { $0.kind == kind }
+    guard !own.isEmpty else { return nil }
+    let difference = own.reduce(0) { $0 + $1.difference }
+    let energy = own.reduce(0) { $0 + $1.energy }
+    return (
+      difference == 0 ? 0 : difference / energy, own.map(\.leastCosine).min() ?? 1,
+      own.map(\.largestDifference).max() ?? 0
+    )
+  }
+}
+
+/// Perplexity of both and their ratio.
+public struct Perplexity: Sendable {
+  /// exp of the mean loss.
+  public let reference: Double
+  public let candidate: Double
+  /// candidate / reference, and its standard error from the differences of the losses.
+  public let ratio: Double
+  public let ratioError: Double
+  /// Positions that count.
+  public let count: Int
+
+  init(_ losses: [(reference: Double, candidate: Double)]) {
+    count = losses.count
+    let total = Double(count)
+    reference = Elementary.exponential(losses.reduce(0) { $0 + $1.reference } / total)
+    candidate = Elementary.exponential(losses.reduce(0) { $0 + $1.candidate } / total)
+    let mean = losses.reduce(0) { $0 + ($1.candidate - $1.reference) } / total
+    let square = losses.reduce(0.0) {
+      let d = $1.candidate - $1.reference - mean
+      return $0 + d * d
+    }
+    ratio = Elementary.exponential(mean)
+    ratioError = count > 1 ? ratio * (square / total / (total - 1)).squareRoot() : 0
+  }
+}

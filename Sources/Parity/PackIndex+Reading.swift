@@ -1,0 +1,198 @@
+import TinctureContainers
+import TinctureCore
+
+extension PackIndex {
+  /// Reads and checks an index.
+  ///
+  /// Every list must be whole: the frames of logits cover every position once and in order, or there are none.
+  /// - Throws: `pack.syntax` and the like of the JSON scanner, `pack.range`, `pack.order`, `pack.value`.
+  package init(_ bytes: [UInt8], file: String) throws(TinctureError) {
+    let json = try JSON.parse(bytes, file: file, code: "pack")
+    let known = [
+      "schemaVersion", "producer", "arithmetic", "instructionSet", "model", "vocabulary", "top",
+      "stageSketch", "prompts", "tokens", "logits", "vectors", "stages",
+    ]
+    for (key, _) in try json.object() {
+      let name = try key.string()
+      guard known.contains(name) else {
+        throw key.error("unknownKey", "an index has no member \"\(name)\"")
+      }
+    }
+    let version = try json.member("schemaVersion")
+    guard try version.int() == PackIndex.schemaVersion else {
+      throw version.error(
+        "schema", "not a version of the index that this build reads",
+        expected: "\(PackIndex.schemaVersion)", found: version.shortText)
+    }
+    description = try PackIndex.description(json)
+    var prompts: [Prompt] = []
+    var positions = 0
+    for node in try json.member("prompts").array() {
+      let count = try PackIndex.count(node.member("tokenCount"), 1...PackIndex.tokenLimit)
+      prompts.append(Prompt(text: try node.present("text")?.string(), tokenCount: count))
+      positions += count
+      guard prompts.count <= PackIndex.promptLimit, positions <= PackIndex.positionLimit else {
+        throw node.error(
+          "range", "too many prompts or tokens",
+          expected:
+            "\(PackIndex.promptLimit) prompts, \(PackIndex.positionLimit) tokens at most")
+      }
+    }
+    guard !prompts.isEmpty else { throw json.error("value", "the pack has no prompts") }
+    self.prompts = prompts
+    tokens = try PackIndex.frame(json.member("tokens"))
+    try readLogits(json.member("logits"))
+    try readVectors(json.member("vectors"))
+    try readStages(json.member("stages"))
+  }
+
+  private static func description(_ json: JSON) throws(TinctureError) -> PackDescription {
+    let model = try json.member("model")
+    let vocabulary = try json.member("vocabulary")
+    var types: [String] = []
+    for node in try model.member("types").array() { types.append(try node.string()) }
+    var size: Int?
+    if let node = vocabulary.present("size") { size = try count(node, 1...vocabularyLimit) }
+    var top: Int?
+    if let node = json.present("top") { top = try count(node, 1...vocabularyLimit) }
+    var stages: StageDescription?
+    if let node = json.present("stageSketch") {
+      stages = StageDescription(
+        layerCount: try count(node.member("layers"), 1...4096),
+        width: try count(node.member("width"), 1...widthLimit),
+        projectionCount: try count(node.member("projections"), 1...256),
+        seed: try node.member("seed").uint64())
+    }
+    return PackDescription(
+      producer: try json.member("producer").string(),
+      arithmetic: try json.member("arithmetic").string(),
+      instructionSet: try json.present("instructionSet")?.string(),
+      modelName: try model.member("name").string(),
+      architecture: try model.member("architecture").string(), storedTypes: types,
+      modelDigest: try digestText(model.present("digest")), vocabularySize: size,
+      vocabularyDigest: try digestText(vocabulary.present("digest")), top: top, stages: stages)
+  }
+
+  private mutating func readLogits(_ list: JSON) throws(TinctureError) {
+    var next = (prompt: 0, first: 0)
+    for node in try list.array() {
+      guard description.vocabularySize != nil else {
+        throw node.error("value", "there are logits but no vocabulary")
+      }
+      let entry = LogitFrameEntry(
+        prompt: try PackIndex.count(node.member("prompt"), 0...prompts.count - 1),
+        first: try PackIndex.count(node.member("first"), 0...PackIndex.tokenLimit),
+        rowCount: try PackIndex.count(node.member("rows"), 1...PackIndex.tokenLimit),
+        frame: try PackIndex.frame(node))
+      let length = prompts[entry.prompt].tokenCount
+      guard entry.prompt == next.prompt, entry.first == next.first,
+        entry.rowCount <= length - entry.first
+      else {
+        throw node.error(
+          "order", "the rows do not follow each other",
+          expected: "prompt \(next.prompt) from position \(next.first)")
+      }
+      let wanted = LogitFrame.byteCount(rows: entry.rowCount, description)
+      guard entry.frame.contentByteCount == wanted else {
+        throw node.error(
+          "value", "the frame holds another number of bytes than its rows need",
+          expected: wanted.map { "\($0)" } ?? "fewer rows",
+          found: "\(entry.frame.contentByteCount)")
+      }
+      logits.append(entry)
+      let end = entry.first + entry.rowCount
+      next = end == length ? (entry.prompt + 1, 0) : (entry.prompt, end)
+    }
+    guard logits.isEmpty || next.prompt == prompts.count else {
+      throw list.error("order", "rows are missing", expected: "rows of prompt \(next.prompt)")
+    }
+    guard !logits.isEmpty || description.vocabularySize == nil else {
+      throw list.error("value", "there is a vocabulary but no logits")
+    }
+  }
+
+  private mutating func readVectors(_ list: JSON) throws(TinctureError) {
+    for node in try list.array() {
+      let kindNode = try node.member("kind")
+      guard let kind = VectorKind(rawValue: try kindNode.string()) else {
+        throw kindNode.error(
+          "value", "not a kind of vectors",
+          expected: VectorKind.allCases.map(\.rawValue).joined(separator: ", "),
+          found: kindNode.shortText)
+      }
+      let entry = VectorFrameEntry(
+        kind: kind, prompt: try PackIndex.count(node.member("prompt"), 0...prompts.count - 1),
+        first: try PackIndex.count(node.member("first"), 0...PackIndex.tokenLimit),
+        rowCount: try PackIndex.count(node.member("rows"), 1...PackIndex.tokenLimit),
+        columnCount: try PackIndex.count(
+          node.member("columns"), 1...PackIndex.vocabularyLimit),
+        frame: try PackIndex.frame(node))
+      let (cells, overflow) = entry.rowCount.multipliedReportingOverflow(by: entry.columnCount)
+      guard !overflow, cells <= PackLayout.largestContent / 4,
+        entry.frame.contentByteCount == 4 * cells,
+        entry.first <= prompts[entry.prompt].tokenCount,
+        entry.rowCount <= prompts[entry.prompt].tokenCount - entry.first
+      else {
+        throw node.error(
+          "value", "the frame's size and its rows and columns disagree",
+          found: "\(entry.frame.contentByteCount) bytes")
+      }
+      vectors.append(entry)
+    }
+  }
+
+  private mutating func readStages(_ list: JSON) throws(TinctureError) {
+    for node in try list.array() {
+      guard let about = description.stages else {
+        throw node.error("value", "there are stages but no stageSketch")
+      }
+      let stage = try PackIndex.count(node.member("stage"), 0...about.layerCount + 1)
+      let frame = try PackIndex.frame(node)
+      guard stage == stages.count else {
+        throw node.error(
+          "order", "the stages do not follow each other", expected: "\(stages.count)")
+      }
+      let wanted = StageSketch.byteCount(positions: positionCount, about)
+      guard frame.contentByteCount == wanted else {
+        throw node.error(
+          "value", "the frame holds another number of bytes than its positions need",
+          expected: "\(wanted)", found: "\(frame.contentByteCount)")
+      }
+      stages.append(StageFrameEntry(stage: stage, frame: frame))
+    }
+    guard let about = description.stages else { return }
+    guard stages.count > about.layerCount else {
+      throw list.error("order", "stages are missing", expected: "stage \(stages.count)")
+    }
+  }
+
+  private static func count(_ node: JSON, _ range: ClosedRange<Int>) throws(TinctureError) -> Int {
+    let value = try node.int()
+    guard range.contains(value) else {
+      throw node.error(
+        "range", "the number is out of range",
+        expected: "\(range.lowerBound) to \(range.upperBound)", found: "\(value)")
+    }
+    return value
+  }
+
+  private static func frame(_ node: JSON) throws(TinctureError) -> PackFrame {
+    PackFrame(
+      byteOffset: try node.member("at").uint64(),
+      byteCount: try count(node.member("bytes"), 1...PackLayout.largestContent * 2),
+      contentByteCount: try count(node.member("holds"), 0...PackLayout.largestContent),
+      digest: try digest(node.member("sha256")))
+  }
+
+  private static func digest(_ node: JSON) throws(TinctureError) -> [UInt8] {
+    guard let bytes = Hexadecimal.bytes(try node.string()), bytes.count == 32 else {
+      throw node.error("value", "not a SHA-256", expected: "64 digits of 0-9 a-f")
+    }
+    return bytes
+  }
+
+  private static func digestText(_ node: JSON?) throws(TinctureError) -> String? {
+    guard let node else { return nil }
+    return Hexadecimal.text(try digest(node))
+  }
+}

@@ -1,0 +1,107 @@
+import TinctureContainers
+import TinctureCore
+
+/// The index of a pack: its description, its prompts' lengths and texts, and where each frame stands.
+package struct PackIndex: Sendable {
+  /// A prompt without its ids.
+  package struct Prompt: Sendable {
+    package var text: String?
+    package var tokenCount: Int
+  }
+
+  static let schemaVersion = 1
+  static let promptLimit = 1 << 20
+  static let tokenLimit = 1 << 22
+  static let positionLimit = 1 << 26
+  static let vocabularyLimit = 1 << 24
+  static let widthLimit = 1 << 20
+
+  package var description: PackDescription
+  package var prompts: [Prompt]
+  package var tokens: PackFrame
+  package var logits: [LogitFrameEntry] = []
+  package var vectors: [VectorFrameEntry] = []
+  package var stages: [StageFrameEntry] = []
+
+  /// Tokens of all prompts.
+  package var positionCount: Int { prompts.reduce(0) { $0 + $1.tokenCount } }
+
+  package func serialized() -> [UInt8] {
+    func text(_ value: String?) -> JSONValue { value.map { .string($0) } ?? .null }
+    func int(_ value: Int?) -> JSONValue { value.map { .int($0) } ?? .null }
+    let about = description
+    var stageDescription = JSONValue.null
+    if let stages = about.stages {
+      stageDescription = .object([
+        ("layers", .int(stages.layerCount)), ("width", .int(stages.width)),
+        ("projections", .int(stages.projectionCount)), ("seed", .uint(stages.seed)),
+      ])
+    }
+    let json = JSONValue.object([
+      ("schemaVersion", .int(PackIndex.schemaVersion)),
+      ("producer", .string(about.producer)),
+      ("arithmetic", .string(about.arithmetic)),
+      ("instructionSet", text(about.instructionSet)),
+      (
+        "model",
+        .object([
+          ("name", .string(about.modelName)), ("architecture", .string(about.architecture)),
+          ("types", .array(about.storedTypes.map { .string($0) })),
+          ("digest", text(about.modelDigest)),
+        ])
+      ),
+      (
+        "vocabulary",
+        .object([
+          ("size", int(about.vocabularySize)), ("digest", text(about.vocabularyDigest)),
+        ])
+      ),
+      ("top", int(about.top)),
+      ("stageSketch", stageDescription),
+      (
+        "prompts",
+        .array(
+          prompts.map {
+            .object([("text", text($0.text)), ("tokenCount", .int($0.tokenCount))])
+          })
+      ),
+      ("tokens", .object(PackIndex.members(tokens))),
+      (
+        "logits",
+        .array(
+          logits.map {
+            .object(
+              [
+                ("prompt", .int($0.prompt)), ("first", .int($0.first)),
+                ("rows", .int($0.rowCount)),
+              ] + PackIndex.members($0.frame))
+          })
+      ),
+      (
+        "vectors",
+        .array(
+          vectors.map {
+            .object(
+              [
+                ("kind", .string($0.kind.rawValue)), ("prompt", .int($0.prompt)),
+                ("first", .int($0.first)), ("rows", .int($0.rowCount)),
+                ("columns", .int($0.columnCount)),
+              ] + PackIndex.members($0.frame))
+          })
+      ),
+      (
+        "stages",
+        .array(
+          stages.map { .object([("stage", .int($0.stage))] + PackIndex.members($0.frame)) })
+      ),
+    ])
+    return json.serialized(pretty: false)
+  }
+
+  private static func members(_ frame: PackFrame) -> [(String, JSONValue)] {
+    [
+      ("at", .uint(frame.byteOffset)), ("bytes", .int(frame.byteCount)),
+      ("holds", .int(frame.contentByteCount)), ("sha256", .string(Hexadecimal.text(frame.digest))),
+    ]
+  }
+}

@@ -1,0 +1,55 @@
+import TinctureContainers
+import TinctureCore
+
+/// A pack opened for reading: description and prompts in memory, frames read as they are asked for.
+///
+/// - Complexity: opening costs the index and the prompts' tokens; a frame of logits half a megabyte or so.
+package struct ParityPack: Sendable {
+  package let file: PackFile
+  package let index: PackIndex
+  package let prompts: [PackPrompt]
+
+  /// Opens the pack at `path`.
+  ///
+  /// - Throws: `pack.*`, `zstd.*`, `file.*`, each with the file and the place.
+  package init(path: String) throws(TinctureError) {
+    try self.init(try PackFile(path: path))
+  }
+
+  package init(_ file: PackFile) throws(TinctureError) {
+    self.file = file
+    index = try PackIndex(file.index, file: file.file.path)
+    let bytes = try file.read(index.tokens, name: "tokens")
+    let index = index
+    prompts = try located(file: file.file.path) { () throws(TinctureError) in
+      try TokenFrame.decode(bytes, index)
+    }
+  }
+
+  package var description: PackDescription { index.description }
+
+  /// The rows of a frame of logits.
+  package func logits(_ entry: LogitFrameEntry) throws(TinctureError) -> LogitFrame {
+    let name = "logits of prompt \(entry.prompt) from \(entry.first)"
+    let bytes = try file.read(entry.frame, name: name)
+    do throws(TinctureError) {
+      return try LogitFrame(bytes, rows: entry.rowCount, description)
+    } catch {
+      throw error.at(file: file.file.path, byteOffset: entry.frame.byteOffset, key: name)
+    }
+  }
+
+  /// An encoder's rows.
+  package func vectors(_ entry: VectorFrameEntry) throws(TinctureError) -> [Float] {
+    let name = "\(entry.kind.rawValue) of prompt \(entry.prompt)"
+    let bytes = try file.read(entry.frame, name: name)
+    return BytePlanes.read(bytes, at: 0, count: entry.rowCount * entry.columnCount)
+      .map { Float(bitPattern: $0) }
+  }
+
+  /// The sketches of a stage, all prompts in order.
+  package func stage(_ entry: StageFrameEntry) throws(TinctureError) -> [Float] {
+    let bytes = try file.read(entry.frame, name: "stage \(entry.stage)")
+    return BytePlanes.read(bytes, at: 0, count: bytes.count / 4).map { Float(bitPattern: $0) }
+  }
+}

@@ -1,0 +1,234 @@
+import TinctureCore
+
+extension ParityReport {
+  /// One page that needs nothing else: style and plots inside, no script.
+  package func html() -> [UInt8] {
+    let title = "tincture verify: \(candidate.modelName)"
+    var body: [String] = []
+    let state = verdict.isPassed ? "pass" : "fail"
+    body.append(
+      """
+      <header class="\(state)"><p class="word">\(verdict.isPassed ? "PASS" : "FAIL")</p>
+      <div><h1>\(Markup.escaped(candidate.modelName)) against \(Markup.escaped(reference.modelName))</h1>
+      <p>\(Markup.escaped(sentence))</p></div></header>
+      """)
+    body.append(section("The limits", checksTable))
+    body.append(section("Who was compared", sidesTable))
+    if measures.hasLogits {
+      let limit = verdict.checks.first { $0.key == .meanDivergence }?.limit
+      body.append(section("The figures", figuresTable))
+      body.append(
+        section(
+          "Divergence per position",
+          "<p>Where in the texts the model departs. Even noise is rounding; a step at some position points to attention windows or positions, single towers to single tokens.</p>"
+            + Plot.divergence(measures, limit: limit)))
+      body.append(
+        section(
+          "How many positions have which divergence",
+          "<p>One hump far to the left is a faithful model. A second hump to the right means that some positions are computed differently.</p>"
+            + Plot.histogram(measures)))
+    }
+    if !measures.stages.isEmpty {
+      let limit = verdict.checks.first { $0.key == .stageError }?.limit
+      let words =
+        departure.map {
+          "<p>The first stage above the limit is <b>\(Markup.escaped($0.name))</b>: look there for what is wrong.</p>"
+        }
+        ?? "<p>Errors grow slowly from layer to layer; a jump would point to the layer at fault.</p>"
+      body.append(
+        section(
+          "Error per layer",
+          words + Plot.stages(measures.stages, limit: limit, departure: departure)))
+    }
+    if !measures.vectors.isEmpty {
+      let limit = verdict.checks.first { $0.key == .vectorError }?.limit
+      body.append(section("Error per prompt", vectorsTable + Plot.prompts(prompts, limit: limit)))
+    }
+    if !worst.isEmpty { body.append(section("The worst positions", worstTable)) }
+    body.append(section("The prompts", promptsTable))
+    if !notes.isEmpty {
+      body.append(
+        section(
+          "Notes", "<ul>" + notes.map { "<li>\(Markup.escaped($0))</li>" }.joined() + "</ul>"))
+    }
+    body.append(section("What the words mean", definitions))
+    let page = """
+      <!DOCTYPE html>
+      <html lang="en"><head><meta charset="utf-8">
+      <meta name="viewport" content="width=device-width, initial-scale=1">
+      <title>\(Markup.escaped(title))</title><style>\(ParityReport.style)</style></head>
+      <body>
+      \(body.joined(separator: "\n"))
+      </body></html>
+
+      """
+    return Array(page.utf8)
+  }
+
+  private func section(_ title: String, _ content: String) -> String {
+    "<section><h2>\(title)</h2>\(content)</section>"
+  }
+
+  private func table(_ head: [String], _ rows: [[String]], style: String = "") -> String {
+    let header = head.isEmpty ? "" : "<tr>" + head.map { "<th>\($0)</th>" }.joined() + "</tr>"
+    return "<div class=\"scroll\"><table class=\"\(style)\">" + header
+      + rows.map { "<tr>" + $0.map { "<td>\($0)</td>" }.joined() + "</tr>" }.joined()
+      + "</table></div>"
+  }
+
+  private var checksTable: String {
+    table(
+      ["", "what", "value", "limit", ""],
+      verdict.checks.map {
+        [
+          "<span class=\"\($0.isPassed ? "ok" : "bad")\">\($0.isPassed ? "holds" : "fails")</span>",
+          Markup.escaped($0.key.title), Figure.text($0.value, of: $0.key),
+          ($0.key.isFloor ? "at least " : "at most ") + Figure.text($0.limit, of: $0.key),
+          Markup.escaped($0.detail ?? ""),
+        ]
+      })
+  }
+
+  private var sidesTable: String {
+    func cells(_ name: String, _ side: Side) -> [String] {
+      [
+        name, Markup.escaped(side.path), Markup.escaped(side.architecture),
+        Markup.escaped(side.storedTypes.joined(separator: ", ")),
+        Markup.escaped(side.arithmetic + (side.instructionSet.map { ", " + $0 } ?? "")),
+        Markup.escaped(side.producer),
+        "<code>" + Markup.escaped(String((side.modelDigest ?? "not computed").prefix(16)))
+          + "</code>",
+      ]
+    }
+    return table(
+      ["", "path", "architecture", "stored as", "arithmetic", "computed by", "weights' SHA-256"],
+      [cells("reference", reference), cells("candidate", candidate)])
+      + "<p>\(prompts.count) prompts, \(tokenCount) tokens"
+      + (skipFirst > 0 ? "; the first \(skipFirst) positions of each are left out" : "") + ".</p>"
+  }
+
+  private var figuresTable: String {
+    var rows: [[String]] = [
+      [
+        "KL divergence, mean",
+        "\(Figure.text(measures.meanDivergence)) ± \(Figure.text(measures.meanDivergenceError, digits: 2))",
+        measures.isFull
+          ? "exact: all logits were kept"
+          : "proven: from \(Figure.text(measures.leastMeanDivergence)) to \(Figure.text(measures.mostMeanDivergence)), as \(measures.keptCount) logits of each row were kept",
+      ],
+      ["median", Figure.text(measures.divergence(at: 0.5)), ""],
+      [
+        "99 %, 99.9 %, largest",
+        [0.99, 0.999, 1].map { Figure.text(measures.divergence(at: $0)) }.joined(separator: ", "),
+        "",
+      ],
+      ["top-1 agreement", Figure.percent(measures.topAgreement), "same most likely token"],
+      [
+        "top-10 agreement", Figure.percent(measures.topTenAgreement()),
+        "of the ten most likely tokens",
+      ],
+    ]
+    if let perplexity = measures.perplexity {
+      rows.append([
+        "perplexity",
+        "\(Figure.text(perplexity.candidate, digits: 5)) (reference \(Figure.text(perplexity.reference, digits: 5)))",
+        "ratio \(Figure.fixed(perplexity.ratio, 4)) ± \(Figure.text(perplexity.ratioError, digits: 2))",
+      ])
+    }
+    rows += [
+      [
+        "NMSE of logits", Figure.text(measures.normalizedError),
+        measures.isFull ? "over all logits" : "over the kept logits, by the whole rows' variance",
+      ],
+      ["largest difference of logits", Figure.text(measures.largestDifference), ""],
+    ]
+    return table([], rows)
+  }
+
+  private var vectorsTable: String {
+    let rows = VectorKind.allCases.compactMap { kind in
+      measures.combined(kind).map {
+        [
+          kind.rawValue, Figure.text($0.error), Figure.fixed(max(0, $0.cosine), 7),
+          Figure.text($0.largest),
+        ]
+      }
+    }
+    return table(["rows", "NMSE", "least cosine", "largest difference"], rows)
+  }
+
+  private var worstTable: String {
+    table(
+      ["KL", "prompt", "position", "text", "next in text", "reference says", "candidate says"],
+      worst.map {
+        [
+          Figure.text($0.measure.divergence), "\($0.measure.prompt)", "\($0.measure.position)",
+          "<code>\(Markup.escaped($0.before))</code>",
+          $0.next.map { "<code>\(Markup.escaped($0))</code>" } ?? "(end)",
+          "<code>\(Markup.escaped($0.referenceTop))</code>",
+          "<code>\(Markup.escaped($0.candidateTop))</code>",
+        ]
+      }, style: "worst")
+  }
+
+  private var promptsTable: String {
+    let shown = prompts.prefix(200)
+    let rows = shown.map { prompt in
+      [
+        "\(prompt.prompt)", "\(prompt.tokenCount)",
+        prompt.meanDivergence.map { Figure.text($0) } ?? "",
+        prompt.topAgreement.map { Figure.percent($0) } ?? "",
+        prompt.vectorError.map { Figure.text($0) } ?? "",
+        "<code>\(Markup.escaped(prompt.text))</code>",
+      ]
+    }
+    let more =
+      prompts.count > shown.count ? "<p>and \(prompts.count - shown.count) more</p>" : ""
+    return table(["", "tokens", "mean KL", "top-1", "NMSE of vectors", "begins with"], rows)
+      + more
+  }
+
+  private var definitions: String {
+    """
+    <dl>
+    <dt>KL divergence</dt><dd>How much the candidate's probabilities for the next token differ from the \
+    reference's, in nats; 0 when they are the same. Below 0.01 a difference is hard to notice in text, \
+    above 0.1 it is plain.</dd>
+    <dt>Top-1, top-10 agreement</dt><dd>How often both hold the same token for the most likely one; how many of the \
+    reference's ten most likely tokens are among the candidate's ten.</dd>
+    <dt>Perplexity</dt><dd>How surprised a model is by the prompts' own text; a ratio of 1 means equally. The ± is \
+    one standard error.</dd>
+    <dt>NMSE</dt><dd>Mean squared difference divided by the reference's variance (logits) or mean square (hidden \
+    states and vectors). For hidden states it is estimated from sketches of \
+    16 numbers or so a position.</dd>
+    <dt>Exact, engine</dt><dd>Exact arithmetic decodes the weights and computes in float32: the truth about the \
+    weights. Engine arithmetic rounds activations as llama.cpp does on a processor: what will be computed in \
+    use.</dd>
+    </dl>
+    """
+  }
+
+  private static let style = """
+    :root{color-scheme:light dark;--ink:#1d2330;--soft:#5b6475;--paper:#fff;--line:#d9dee7;--bar:#5b8def;\
+    --mean:#0b3c9c;--good:#14713b;--goodbg:#e3f4e9;--bad:#b3261e;--badbg:#fbe6e4}
+    @media(prefers-color-scheme:dark){:root{--ink:#e5e9f0;--soft:#9aa5b8;--paper:#14171d;--line:#2e3542;\
+    --bar:#4a78d0;--mean:#a9c4ff;--good:#7fd6a1;--goodbg:#15301f;--bad:#ff9b92;--badbg:#3b1a18}}
+    body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:980px;\
+    margin:24px auto;padding:0 16px}
+    header{display:flex;gap:20px;align-items:center;border-radius:10px;padding:16px 20px;margin-bottom:8px}
+    header.pass{background:var(--goodbg)}header.fail{background:var(--badbg)}
+    .word{font-size:30px;font-weight:800;margin:0}.pass .word,.ok{color:var(--good)}.fail .word,.bad{color:var(--bad)}
+    h1{font-size:20px;margin:0;overflow-wrap:anywhere}header p{margin:4px 0 0}
+    h2{font-size:17px;margin:28px 0 6px}section p{margin:4px 0 10px;color:var(--soft)}
+    .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+    td,th{border-bottom:1px solid var(--line);padding:5px 10px 5px 0;text-align:left;vertical-align:top}
+    th{font-weight:600;color:var(--soft);font-size:13px}.ok,.bad{font-weight:700}
+    code{font:13px/1.4 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
+    svg{width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif;fill:var(--soft)}
+    .end{text-anchor:end}.middle{text-anchor:middle}svg text.bad{fill:var(--bad)}
+    .grid{stroke:var(--line)}.bar{fill:var(--bar)}.bar.first{fill:var(--bad)}
+    .mean{fill:none;stroke:var(--mean);stroke-width:1.5}.limit{stroke:var(--bad);stroke-dasharray:5 4}
+    .limit.quiet{stroke:var(--soft)}.prompt{stroke:var(--soft);stroke-dasharray:2 4;opacity:.6}
+    dt{font-weight:600}dd{margin:0 0 8px}
+    """
+}

@@ -1,0 +1,64 @@
+import TinctureCore
+
+extension ParityReport {
+  /// JUnit XML as continuous integrations read it: one test case a limit, UTF-8.
+  ///
+  /// - Parameter seconds: how long the comparison took.
+  package func junit(seconds: Double) -> [UInt8] {
+    let time = Figure.fixed(max(0, seconds), 3)
+    let counts =
+      "tests=\"\(verdict.checks.count)\" failures=\"\(verdict.failed.count)\" errors=\"0\" time=\"\(time)\""
+    var lines = [
+      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>",
+      "<testsuites \(counts)>",
+      "  <testsuite name=\"\(Markup.escaped("tincture verify " + candidate.modelName))\" \(counts)>",
+      "    <properties>",
+    ]
+    for (name, value) in [
+      ("reference", reference.path), ("candidate", candidate.path),
+      ("arithmetic", candidate.arithmetic), ("tolerance", verdict.toleranceName),
+    ] {
+      lines.append("      <property name=\"\(name)\" value=\"\(Markup.escaped(value))\"/>")
+    }
+    lines.append("    </properties>")
+    for check in verdict.checks {
+      let head =
+        "    <testcase classname=\"\(Markup.escaped(verdict.toleranceName))\" name=\"\(Markup.escaped(check.key.title))\""
+      let bound = check.key.isFloor ? "at least" : "at most"
+      let text =
+        "\(Figure.text(check.value, of: check.key)), \(bound) \(Figure.text(check.limit, of: check.key)) is allowed"
+        + (check.detail.map { "; \($0)" } ?? "")
+      if check.isPassed {
+        lines.append("\(head)><system-out>\(Markup.escaped(text))</system-out></testcase>")
+      } else {
+        lines.append("\(head)><failure message=\"\(Markup.escaped(text))\"/></testcase>")
+      }
+    }
+    lines += ["  </testsuite>", "</testsuites>"]
+    return Array((lines.joined(separator: "\n") + "\n").utf8)
+  }
+}
+
+/// Text inside HTML and XML.
+enum Markup {
+  /// `text` with what could be taken for markup written out, and without characters that XML 1.0 cannot hold.
+  static func escaped(_ text: String) -> String {
+    var safe = ""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "&": safe += "&amp;"
+      case "<": safe += "&lt;"
+      case ">": safe += "&gt;"
+      case "\"": safe += "&quot;"
+      case "'": safe += "&#39;"
+      case "\t": safe += "&#9;"
+      case "\n": safe += "&#10;"
+      case "\r": safe += "&#13;"
+      case "\u{0}"..<"\u{20}", "\u{7F}"..."\u{9F}", "\u{FFFE}", "\u{FFFF}":
+        safe += "\u{FFFD}"
+      default: safe.unicodeScalars.append(scalar)
+      }
+    }
+    return safe
+  }
+}

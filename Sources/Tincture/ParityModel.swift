@@ -1,0 +1,199 @@
+import TinctureBlocks
+import TinctureCatalog
+import TinctureContainers
+import TinctureCore
+import TinctureParity
+import TinctureRuntime
+
+/// A model on disk as `record` and `verify` need it: bound, ready to run, with its tokenizer.
+struct ParityModel {
+  let checkpoint: Checkpoint
+  let bound: BoundModel
+  let runtime: RuntimeModel
+  let text: PromptText
+
+  /// - Throws: what binding and reading how the model computes throw.
+  init(_ checkpoint: Checkpoint, binding: BindingOptions) throws(TinctureError) {
+    try InstructionSet.check()
+    self.checkpoint = checkpoint
+    bound = try checkpoint.bind(binding)
+    runtime = try RuntimeModel(bound)
+    text = PromptText(checkpoint, bound)
+  }
+
+  /// The last part of the path.
+  var name: String {
+    var path = checkpoint.path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    return Folder.split(path).name
+  }
+
+  /// How the matrices are stored, the most frequent first.
+  var storedTypes: [String] {
+    var counts: [(name: String, count: UInt64)] = []
+    for tensor in checkpoint.source.tensors where tensor.shape.rank > 1 {
+      let name = tensor.type.description
+      if let index = counts.firstIndex(where: { $0.name == name }) {
+        counts[index].count += tensor.byteCount
+      } else {
+        counts.append((name, tensor.byteCount))
+      }
+    }
+    return counts.sorted { ($1.count, $0.name) < ($0.count, $1.name) }.map(\.name)
+  }
+
+  /// SHA-256 over the vocabulary's tokens; nil when the model has none.
+  var vocabularyDigest: String? {
+    guard
+      case .array(.strings(let tokens)) = bound.metadata.first(where: {
+        $0.key == "tokenizer.ggml.tokens"
+      })?.value
+    else { return nil }
+    var hash = SHA256()
+    var bytes: [UInt8] = []
+    for index in 0..<tokens.count {
+      let token = tokens[index]
+      for shift in stride(from: 0, to: 32, by: 8) {
+        bytes.append(UInt8(truncatingIfNeeded: token.count >> shift))
+      }
+      bytes.append(contentsOf: token)
+      if bytes.count > 1 << 16 {
+        hash.update(bytes)
+        bytes.removeAll(keepingCapacity: true)
+      }
+    }
+    hash.update(bytes)
+    return Hexadecimal.text(hash.finish())
+  }
+
+  func digest(_ resources: Resources) throws(TinctureError) -> String {
+    try ModelDigest.make(
+      checkpoint.source, threads: resources.threads, memory: resources.memory,
+      cancellation: resources.cancellation)
+  }
+
+  /// What a pack of this model says about itself.
+  func description(
+    arithmetic: Arithmetic, top: Int?, withLayers: Bool, digest: String?
+  ) -> PackDescription {
+    PackDescription(
+      producer: "tincture \(Version.text)", arithmetic: arithmetic.rawValue,
+      instructionSet: InstructionSet.name, modelName: name, architecture: bound.architecture,
+      storedTypes: storedTypes, modelDigest: digest,
+      vocabularySize: runtime.isDecoder ? runtime.vocabularySize : nil,
+      vocabularyDigest: vocabularyDigest, top: runtime.isDecoder ? top : nil,
+      stages: withLayers
+        ? StageDescription(layerCount: runtime.layerCount, width: runtime.width) : nil)
+  }
+
+  // MARK: Running
+
+  /// Runs the prompts and hands out what comes.
+  func run(
+    _ prompts: [PackPrompt], arithmetic: Arithmetic, withLayers: Bool, _ resources: Resources,
+    stage: @escaping (StageRows) throws(TinctureError) -> Void,
+    output: (OutputRows) throws(TinctureError) -> Void
+  ) throws(TinctureError) {
+    let walk = LayerMajor(
+      runtime, arithmetic: arithmetic, threads: resources.threads, memory: resources.memory,
+      cancellation: resources.cancellation)
+    if withLayers {
+      try walk.run(sequences: prompts.map(\.ids), stage: stage, output: output)
+    } else {
+      try walk.run(sequences: prompts.map(\.ids), output: output)
+    }
+  }
+
+  /// Records the prompts with `recorder`.
+  func record(
+    _ prompts: [PackPrompt], arithmetic: Arithmetic, withLayers: Bool, into recorder: PackRecorder,
+    _ resources: Resources
+  ) throws(TinctureError) {
+    try run(
+      prompts, arithmetic: arithmetic, withLayers: withLayers, resources,
+      stage: { (rows) throws(TinctureError) in
+        try recorder.stage(rows.stage, prompt: rows.sequence, states: rows.values)
+      },
+      output: { (rows) throws(TinctureError) in
+        if let kind = VectorKind(rows.kind) {
+          try recorder.vectors(kind, prompt: rows.sequence, columns: rows.width, rows: rows.values)
+        } else {
+          try recorder.logits(
+            prompt: rows.sequence, first: rows.firstPosition, rows: rows.values)
+        }
+      })
+  }
+
+  /// Holds what the model says about a pack's prompts against the pack.
+  func compare(
+    with comparison: Comparison, arithmetic: Arithmetic, _ resources: Resources
+  ) throws(TinctureError) {
+    try run(
+      comparison.pack.prompts, arithmetic: arithmetic,
+      withLayers: comparison.pack.description.stages != nil, resources,
+      stage: { (rows) throws(TinctureError) in
+        try comparison.stage(rows.stage, prompt: rows.sequence, states: rows.values)
+      },
+      output: { (rows) throws(TinctureError) in
+        if let kind = VectorKind(rows.kind) {
+          try comparison.vectors(
+            kind, prompt: rows.sequence, columns: rows.width, rows: rows.values)
+        } else {
+          try comparison.logits(
+            prompt: rows.sequence, first: rows.firstPosition, rows: rows.values)
+        }
+      })
+  }
+
+  /// Checks that the model can be held against `pack` at all.
+  ///
+  /// - Throws: `verify.vocabulary`, `verify.kind`, `verify.shape`.
+  func check(against pack: ParityPack) throws(TinctureError) {
+    let about = pack.description
+    let path = pack.file.file.path
+    func failure(
+      _ code: String, _ message: String, _ expected: String, _ found: String, _ advice: String
+    ) -> TinctureError {
+      TinctureError(
+        .init("verify." + code, .invalidInput), message, place: .init(file: checkpoint.path),
+        expected: "\(expected) (\(path))", found: found, advice: advice)
+    }
+    guard (about.vocabularySize != nil) == runtime.isDecoder else {
+      throw failure(
+        "kind", "one of the two gives logits, the other one does not",
+        about.vocabularySize != nil ? "a decoder" : "an encoder",
+        runtime.isDecoder ? "a decoder" : "an encoder", "compare models of one kind")
+    }
+    if let size = about.vocabularySize, size != runtime.vocabularySize {
+      throw failure(
+        "vocabulary", "the vocabularies have different sizes", "\(size) tokens",
+        "\(runtime.vocabularySize)", "compare models that share their tokenizer")
+    }
+    if let digest = about.vocabularyDigest, let own = vocabularyDigest, digest != own {
+      throw failure(
+        "vocabulary", "the vocabularies have different tokens", String(digest.prefix(16)),
+        String(own.prefix(16)), "compare models that share their tokenizer")
+    }
+    if let stages = about.stages,
+      stages.layerCount != runtime.layerCount || stages.width != runtime.width
+    {
+      throw failure(
+        "shape", "the pack holds layers of another shape",
+        "\(stages.layerCount) layers of width \(stages.width)",
+        "\(runtime.layerCount) of \(runtime.width)", "record the pack without --layers")
+    }
+  }
+}
+
+extension VectorKind {
+  /// The kind of an encoder's output; nil for logits.
+  fileprivate init?(_ kind: OutputKind) {
+    switch kind {
+    case .logits: return nil
+    case .hidden: self = .hidden
+    case .pooled: self = .pooled
+    case .pooler: self = .pooler
+    case .scores: self = .scores
+    }
+  }
+}

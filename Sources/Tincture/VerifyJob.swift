@@ -1,0 +1,214 @@
+import TinctureBlocks
+import TinctureCatalog
+import TinctureContainers
+import TinctureCore
+import TinctureParity
+import TinctureRuntime
+import TinctureText
+
+/// Holds a model against a pack, or against another model that is recorded in memory first.
+public struct VerifyJob: Sendable {
+  /// What the model is held against.
+  public enum Reference: Sendable {
+    /// A pack at this path.
+    case pack(String)
+    /// A model: it is run on the prompts first, in exact arithmetic, with layers. No prompts: the built-in ones.
+    case model(Checkpoint, prompts: [Prompt]?)
+  }
+
+  public let candidate: Checkpoint
+  public let reference: Reference
+  /// nil: chosen by the candidate's file type.
+  public let toleranceName: String?
+  public let arithmetic: Arithmetic
+  /// Positions left out of the figures at each prompt's start.
+  public let skipFirst: Int
+  /// For a reference that is a model: each prompt is cut to its first tokens.
+  public let tokenLimit: Int?
+  let binding: BindingOptions
+
+  public init(
+    _ candidate: Checkpoint, against reference: Reference, tolerance: String? = nil,
+    arithmetic: Arithmetic = .exact, skipFirst: Int = 0, tokenLimit: Int? = nil,
+    binding: BindingOptions = BindingOptions()
+  ) {
+    self.candidate = candidate
+    self.reference = reference
+    toleranceName = tolerance
+    self.arithmetic = arithmetic
+    self.skipFirst = skipFirst
+    self.tokenLimit = tokenLimit
+    self.binding = binding
+  }
+
+  /// What `path` is: a pack when it starts as one, else a model.
+  ///
+  /// - Throws: `file.*`, and what opening a model throws.
+  public static func reference(at path: String, prompts: [Prompt]?) throws(TinctureError)
+    -> Reference
+  {
+    if Folder.kind(path) == .file, try PackFile.isPack(path) { return .pack(path) }
+    return .model(try Checkpoint.open(path), prompts: prompts)
+  }
+
+  /// Runs the candidate (and a reference that is a model) and compares.
+  ///
+  /// A verdict outside the tolerance is no error: see ``ParityReport/verdict``.
+  /// - Throws: `verify.vocabulary`, `verify.kind`, `verify.shape`, `tolerance.*`, `pack.*`, `model.notFinite`, and what
+  ///   binding and running throw.
+  public func run(_ resources: Resources = Resources()) throws(TinctureError) -> ParityReport {
+    let model = try ParityModel(candidate, binding: binding)
+    let tolerance = try tolerance(model)
+    let (pack, keeper) = try pack(checking: model, resources)
+    try model.check(against: pack)
+    let comparison = try Comparison(
+      pack, threads: resources.threads, memory: resources.memory)
+    try model.compare(with: comparison, arithmetic: arithmetic, resources)
+    let measures = try comparison.finish(skipFirst: skipFirst)
+    let verdict = try Verdict(measures, tolerance, isEngine: arithmetic == .engine)
+    let own = model.description(
+      arithmetic: arithmetic, top: nil, withLayers: false, digest: try model.digest(resources))
+    var notes = model.runtime.notes
+    if pack.description.vocabularyDigest == nil, pack.description.vocabularySize != nil {
+      notes.append(
+        "the pack does not say which tokens its vocabulary has: only the number of tokens was compared"
+      )
+    }
+    if pack.description.architecture != own.architecture {
+      notes.append(
+        "the reference is \(pack.description.architecture), the candidate \(own.architecture)")
+    }
+    return withExtendedLifetime(keeper) {
+      ParityReport(
+        reference: .init(pack.description, path: referencePath),
+        candidate: .init(own, path: candidate.path), pack: pack, measures: measures,
+        verdict: verdict, skipFirst: skipFirst, notes: notes,
+        tokenText: { model.text.spelling($0) })
+    }
+  }
+
+  /// Makes every check that needs no computing; returns the tolerance's name.
+  public func rehearse() throws(TinctureError) -> String {
+    let model = try ParityModel(candidate, binding: binding)
+    let tolerance = try tolerance(model)
+    switch reference {
+    case .pack(let path): try model.check(against: try ParityPack(path: path))
+    case .model(let checkpoint, let prompts):
+      let other = try ParityModel(checkpoint, binding: binding)
+      _ = try other.text.packPrompts(
+        try BuiltInPrompts.unless(prompts), tokenLimit: tokenLimit)
+    }
+    return tolerance.name
+  }
+
+  private var referencePath: String {
+    switch reference {
+    case .pack(let path): path
+    case .model(let checkpoint, _): checkpoint.path
+    }
+  }
+
+  private func tolerance(_ model: ParityModel) throws(TinctureError) -> Tolerance {
+    if let toleranceName { return try Tolerance.named(toleranceName) }
+    switch candidate.container {
+    case .gguf(let file):
+      guard case .uint32(let type) = file.value("general.file_type") else {
+        return try Tolerance.matching(fileType: nil)
+      }
+      return try Tolerance.matching(fileType: type)
+    case .safetensors:
+      return try Tolerance.matching(storedType: model.storedTypes.first ?? "none")
+    }
+  }
+
+  /// The pack, and what keeps one in memory alive.
+  private func pack(checking model: ParityModel, _ resources: Resources) throws(TinctureError) -> (
+    ParityPack, PackRecorder?
+  ) {
+    switch reference {
+    case .pack(let path): return (try ParityPack(path: path), nil)
+    case .model(let checkpoint, let prompts):
+      let other = try ParityModel(checkpoint, binding: binding)
+      let packPrompts = try other.text.packPrompts(
+        try BuiltInPrompts.unless(prompts), tokenLimit: tokenLimit)
+      let recorder = try PackRecorder(
+        other.description(
+          arithmetic: .exact, top: RecordOptions.defaultTop, withLayers: true,
+          digest: try other.digest(resources)), prompts: packPrompts,
+        writer: try PackWriter(memory: resources.memory), threads: resources.threads,
+        memory: resources.memory)
+      try other.record(
+        packPrompts, arithmetic: .exact, withLayers: true, into: recorder, resources)
+      guard let file = try recorder.finish() else {
+        throw TinctureError(
+          .init("verify.memory", .internalError), "a pack in memory was not returned")
+      }
+      return (try ParityPack(try PackFile(file)), recorder)
+    }
+  }
+}
+
+/// Texts for `verify --against CHECKPOINT` without `--prompts`: `formats/prompts/built-in.json5`.
+public enum BuiltInPrompts {
+  /// The given prompts, or the built-in ones.
+  static func unless(_ prompts: [Prompt]?) throws(TinctureError) -> [Prompt] {
+    if let prompts { return prompts }
+    return try all()
+  }
+
+  /// - Throws: what is wrong with the file.
+  public static func all() throws(TinctureError) -> [Prompt] {
+    var prompts: [Prompt] = []
+    for file in try BundledFile.all(in: "prompts") {
+      let json = try JSON.parse(file.bytes, file: file.name, mode: .lenient, code: "prompts")
+      for node in try json.member("texts").array() { prompts.append(.text(try node.string())) }
+    }
+    return prompts
+  }
+}
+
+extension VerifyJob {
+  /// Checks that the reports' names may be written, before anything is computed.
+  ///
+  /// - Throws: `output.isInput`, `file.exists`, `file.write`.
+  public func check(_ outputs: ParityReport.Outputs, otherInputs: [String]) throws(TinctureError) {
+    let paths = [outputs.html, outputs.junit].compactMap { $0 }
+    guard !paths.isEmpty else { return }
+    let model = try ParityModel(candidate, binding: binding)
+    try ParityOutputs.check(paths, against: model, others: otherInputs)
+    for path in paths {
+      try OutputSet.check(parts: [(path, 0)], replacing: outputs.replacing)
+    }
+  }
+}
+
+extension ParityReport {
+  /// Reports to write as files.
+  public struct Outputs: Sendable {
+    public var html: String?
+    public var junit: String?
+    /// Whether files of these names may be replaced.
+    public var replacing: Bool
+
+    public init(html: String? = nil, junit: String? = nil, replacing: Bool = false) {
+      self.html = html
+      self.junit = junit
+      self.replacing = replacing
+    }
+  }
+
+  /// Writes the HTML page and the JUnit XML; each appears under its name only when it is whole.
+  ///
+  /// - Throws: `file.exists`, `file.write`, `disk.full`.
+  public func write(_ outputs: Outputs, seconds: Double) throws(TinctureError) {
+    var files: [(path: String, bytes: [UInt8])] = []
+    if let path = outputs.html { files.append((path, html())) }
+    if let path = outputs.junit { files.append((path, junit(seconds: seconds))) }
+    for (path, bytes) in files {
+      let file = try OutputFile(
+        path: path, byteCount: UInt64(bytes.count), replacing: outputs.replacing)
+      try file.write(bytes, at: 0)
+      try file.commit()
+    }
+  }
+}

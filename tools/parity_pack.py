@@ -1,0 +1,473 @@
+#!/usr/bin/env python3
+"""Parity packs in Python: an implementation of formats/spec/parity-pack.md that shares nothing with tincture's.
+
+    parity_pack.py show   REF.pack                  what a pack says about itself
+    parity_pack.py export REF.pack OUT.npz          its numbers as numpy arrays
+    parity_pack.py record CHECKPOINT --prompts FILE -o REF.pack [--tokens N] [--layers] [--top K | --full]
+                          [--dtype float32|float64]
+
+`export` writes for each prompt N: ids_N; for decoders logits_N [positions, vocabulary], with NaN for every logit that the
+pack does not keep, normalizer_N (ln of the sum of exp over the whole row) and rest_N (the probability of all that is not
+kept); for encoders hidden_N [tokens, width], pooled_N [width], pooler_N, scores_N, as far as the pack has them. With
+layers recorded also sketch_S [positions of all prompts, sums + 1] for each stage S. Arrays are written one after the other:
+memory holds one prompt.
+
+`record` lets transformers compute (eager attention, float32 unless --dtype says otherwise); run it with the environment of
+`tools/python.sh golden`. `export` and `show` need numpy and libzstd only.
+"""
+
+import argparse
+import ctypes
+import ctypes.util
+import hashlib
+import json
+import os
+import struct
+import sys
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != HERE] + [str(HERE / "golden")]
+
+import numpy as np  # noqa: E402
+
+SKIPPABLE, LIMIT = 0x184D2A50, 1 << 26
+KINDS = ("hidden", "pooled", "pooler", "scores")
+
+
+class PackError(Exception):
+    pass
+
+
+class Zstd:
+    """The two calls of libzstd that are needed."""
+
+    def __init__(self):
+        name = ctypes.util.find_library("zstd") or "libzstd.so.1"
+        self.library = ctypes.CDLL(name)
+        for function in ("ZSTD_compressBound", "ZSTD_compress", "ZSTD_decompress"):
+            getattr(self.library, function).restype = ctypes.c_size_t
+        self.library.ZSTD_isError.argtypes = [ctypes.c_size_t]
+        self.library.ZSTD_compressBound.argtypes = [ctypes.c_size_t]
+        self.library.ZSTD_compress.argtypes = [
+            ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int]
+        self.library.ZSTD_decompress.argtypes = [
+            ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+
+    def compress(self, content):
+        room = self.library.ZSTD_compressBound(len(content))
+        buffer = ctypes.create_string_buffer(room)
+        count = self.library.ZSTD_compress(buffer, room, content, len(content), 1)
+        if self.library.ZSTD_isError(count):
+            raise PackError("zstd cannot compress")
+        return buffer.raw[:count]
+
+    def decompress(self, frame, count):
+        buffer = ctypes.create_string_buffer(max(1, count))
+        found = self.library.ZSTD_decompress(buffer, count, frame, len(frame))
+        if self.library.ZSTD_isError(found) or found != count:
+            raise PackError("a zstd frame is damaged")
+        return buffer.raw[:count]
+
+
+ZSTD = Zstd()
+
+
+def planes(words):
+    """32-bit numbers as four planes of bytes."""
+    return np.ascontiguousarray(words).view(np.uint8).reshape(-1, 4).T.tobytes()
+
+
+def words(content, dtype):
+    return np.ascontiguousarray(np.frombuffer(content, np.uint8).reshape(4, -1).T).view(dtype).reshape(-1)
+
+
+# Reading
+
+
+class Reader:
+    def __init__(self, path):
+        self.file = open(path, "rb")
+        size = os.fstat(self.file.fileno()).st_size
+        head = self.file.read(24)
+        if len(head) < 24 or size < 96 or head[:8] != struct.pack("<II", SKIPPABLE, 16) or head[8:16] != b"TINCPACK":
+            raise PackError("not a parity pack")
+        if struct.unpack("<II", head[16:]) != (1, 0):
+            raise PackError(f"version {struct.unpack('<I', head[16:20])[0]} of a pack: this program reads version 1")
+        self.file.seek(size - 72)
+        tail = self.file.read(72)
+        kind, length, at, count, holds = struct.unpack("<IIQQQ", tail[:32])
+        if (kind, length) != (SKIPPABLE, 64) or tail[64:] != b"TINCPEND" or at + count != size - 72 or at < 24:
+            raise PackError("the pack has no end: it was cut short")
+        self.end = at
+        self.index = json.loads(self.content({"at": at, "bytes": count, "holds": holds, "sha256": tail[32:64].hex()},
+                                             size - 72))
+        if self.index["schemaVersion"] != 1:
+            raise PackError("another schema of the index")
+        size = self.index["vocabulary"]["size"]
+        self.vocabulary = size
+        self.kept = 0 if size is None else min(self.index["top"] or size, size)
+
+    def content(self, frame, end=None):
+        if not (24 <= frame["at"] and frame["at"] + frame["bytes"] <= (end or self.end) and 0 <= frame["holds"] <= LIMIT):
+            raise PackError("a frame does not lie in the pack")
+        self.file.seek(frame["at"])
+        content = ZSTD.decompress(self.file.read(frame["bytes"]), frame["holds"])
+        if hashlib.sha256(content).hexdigest() != frame["sha256"]:
+            raise PackError("the bytes of a frame are not those that were written")
+        return content
+
+    def prompts(self):
+        """(ids, pieces) of each prompt."""
+        content, at, result = self.content(self.index["tokens"]), 0, []
+        for prompt in self.index["prompts"]:
+            n = prompt["tokenCount"]
+            ids = np.frombuffer(content, "<i4", n, at)
+            lengths = np.frombuffer(content, "<u4", n, at + 4 * n)
+            at += 8 * n
+            pieces = []
+            for length in lengths:
+                pieces.append(content[at:at + length])
+                at += int(length)
+            result.append((ids, pieces))
+        if at != len(content):
+            raise PackError("bytes follow the prompts' tokens")
+        return result
+
+    def logits(self, frame):
+        """{ids, values [rows, kept], normalizer, rest, rest_mean, mean, variance, next} of a frame."""
+        content, rows, kept = self.content(frame), frame["rows"], self.kept
+        full = kept == self.vocabulary
+        if len(content) != rows * (44 + kept * (4 if full else 8)):
+            raise PackError("a frame of logits has another length than its rows need")
+        names = ("normalizer", "rest", "rest_mean", "mean", "variance")
+        result = {name: np.frombuffer(content, "<f8", rows, 8 * rows * i) for i, name in enumerate(names)}
+        result["next"] = np.frombuffer(content, "<f4", rows, 40 * rows)
+        at = 44 * rows
+        if full:
+            ids = np.broadcast_to(np.arange(kept, dtype=np.int64), (rows, kept))
+        else:
+            gaps = words(content[at:at + 4 * rows * kept], "<u4").reshape(rows, kept).astype(np.int64)
+            ids = gaps.cumsum(1)
+            at += 4 * rows * kept
+            if (gaps[:, 1:] < 1).any() or (ids[:, -1] >= self.vocabulary).any():
+                raise PackError("the ids of a frame do not ascend within the vocabulary")
+        values = words(content[at:], "<f4").reshape(rows, kept)
+        if not np.isfinite(values).all():
+            raise PackError("a logit is not finite")
+        return dict(result, ids=ids, values=values)
+
+    def vectors(self, frame):
+        return words(self.content(frame), "<f4").reshape(frame["rows"], frame["columns"])
+
+    def stage(self, frame):
+        return words(self.content(frame), "<f4").reshape(-1, self.index["stageSketch"]["projections"] + 1)
+
+
+class Archive:
+    """An .npz file written array by array."""
+
+    def __init__(self, path):
+        self.path, self.partial = path, f"{path}.partial"
+        self.zip = zipfile.ZipFile(self.partial, "w", zipfile.ZIP_DEFLATED, True, compresslevel=1)
+
+    def add(self, name, array):
+        with self.zip.open(name + ".npy", "w", force_zip64=True) as entry:
+            np.lib.format.write_array(entry, np.asanyarray(array))
+
+    def close(self):
+        self.zip.close()
+        os.replace(self.partial, self.path)
+
+
+def export(options):
+    pack, archive = Reader(options.pack), Archive(options.out)
+    index = pack.index
+    for n, (ids, _) in enumerate(pack.prompts()):
+        archive.add(f"ids_{n}", ids)
+        frames = [f for f in index["logits"] if f["prompt"] == n]
+        if frames:
+            logits = np.full((len(ids), pack.vocabulary), np.nan, np.float32)
+            normalizer, rest = np.empty(len(ids)), np.empty(len(ids))
+            done = 0
+            for frame in frames:
+                if frame["first"] != done:
+                    raise PackError("rows are missing")
+                rows, at = pack.logits(frame), slice(done, done + frame["rows"])
+                np.put_along_axis(logits[at], rows["ids"], rows["values"], 1)
+                normalizer[at], rest[at] = rows["normalizer"], rows["rest"]
+                done += frame["rows"]
+            if done != len(ids):
+                raise PackError("rows are missing")
+            archive.add(f"logits_{n}", logits)
+            archive.add(f"normalizer_{n}", normalizer)
+            archive.add(f"rest_{n}", rest)
+        for kind in KINDS:
+            parts = [pack.vectors(f) for f in index["vectors"] if f["prompt"] == n and f["kind"] == kind]
+            if parts:
+                rows = np.concatenate(parts)
+                archive.add(f"{kind}_{n}", rows[0] if kind in ("pooled", "pooler") else rows)
+    for frame in index["stages"]:
+        archive.add(f"sketch_{frame['stage']}", pack.stage(frame))
+    archive.close()
+
+
+def show(options):
+    pack = Reader(options.pack)
+    about = {k: v for k, v in pack.index.items() if k not in ("logits", "vectors", "stages", "tokens", "prompts")}
+    about["prompts"] = len(pack.index["prompts"])
+    about["tokens"] = sum(p["tokenCount"] for p in pack.index["prompts"])
+    about["stages"] = len(pack.index["stages"])
+    print(json.dumps(about, indent=2, ensure_ascii=False))
+
+
+# Writing
+
+
+class Writer:
+    def __init__(self, path):
+        self.path, self.partial = path, f"{path}.partial"
+        self.file = open(self.partial, "wb")
+        self.file.write(struct.pack("<II", SKIPPABLE, 16) + b"TINCPACK" + struct.pack("<II", 1, 0))
+
+    def frame(self, content, **members):
+        if len(content) > LIMIT:
+            raise PackError("a frame would hold more than 64 MiB")
+        at, stored = self.file.tell(), ZSTD.compress(content)
+        self.file.write(stored)
+        return {**members, "at": at, "bytes": len(stored), "holds": len(content),
+                "sha256": hashlib.sha256(content).hexdigest()}
+
+    def finish(self, index):
+        frame = self.frame(json.dumps(index, ensure_ascii=False, separators=(",", ":")).encode())
+        self.file.write(struct.pack("<IIQQQ", SKIPPABLE, 64, frame["at"], frame["bytes"], frame["holds"])
+                        + bytes.fromhex(frame["sha256"]) + b"TINCPEND")
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        os.replace(self.partial, self.path)
+
+
+def signs(width, projections, seed):
+    """The signs of a sketch, [projections, width]."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(seed) + np.arange(1, projections * width + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    return np.where(z >> np.uint64(63), -1.0, 1.0).reshape(projections, width)
+
+
+def logit_frame(logits, ids, first, kept):
+    """The content of a frame of rows; `ids` are those of the whole prompt, `first` the position of the first row."""
+    rows, size = logits.shape
+    wide = logits.astype(np.float64)
+    top = wide.max(1, keepdims=True)
+    e = np.exp(wide - top)
+    total = e.sum(1)
+    following = [logits[r, ids[first + r + 1]] if first + r + 1 < len(ids) else 0 for r in range(rows)]
+    if kept == size:
+        rest, rest_mean, chosen, values = np.zeros(rows), np.zeros(rows), None, logits
+    else:
+        # The greatest first, of equal ones the lower id.
+        chosen = np.sort(np.argsort(-logits, axis=1, kind="stable")[:, :kept], axis=1)
+        values = np.take_along_axis(logits, chosen, 1)
+        np.put_along_axis(e, chosen, 0, 1)
+        mass = e.sum(1)
+        rest = mass / total
+        rest_mean = np.where(mass > 0, (e * wide).sum(1) / np.where(mass > 0, mass, 1), 0)
+    content = b"".join(np.asarray(a, "<f8").tobytes() for a in (
+        top[:, 0] + np.log(total), rest, rest_mean, wide.mean(1), wide.var(1)))
+    content += np.asarray(following, "<f4").tobytes()
+    if chosen is not None:
+        content += planes(np.diff(chosen, axis=1, prepend=0).astype("<u4"))
+    return content + planes(values.astype("<f4"))
+
+
+def model_digest(folder):
+    """SHA-256 of the weights, as the specification says."""
+    names = {"F64": "F64", "F32": "F32", "F16": "F16", "BF16": "BF16"}
+    tensors = []
+    for file in sorted(Path(folder).glob("*.safetensors")):
+        with open(file, "rb") as f:
+            length = struct.unpack("<Q", f.read(8))[0]
+            header = json.loads(f.read(length))
+        for name, entry in header.items():
+            if name != "__metadata__":
+                tensors.append((name.encode(), entry, file, 8 + length))
+    digest = hashlib.sha256()
+    types = {}
+    for name, entry, file, start in sorted(tensors, key=lambda t: t[0]):
+        stored = names.get(entry["dtype"], entry["dtype"])
+        sizes = "x".join(map(str, entry["shape"]))
+        if len(entry["shape"]) > 1:
+            types[stored] = types.get(stored, 0) + 1
+        digest.update(name + b"\0" + stored.encode() + b"\0" + sizes.encode() + b"\0")
+        with open(file, "rb") as f:
+            begin, end = entry["data_offsets"]
+            f.seek(start + begin)
+            left = end - begin
+            while left:
+                piece = f.read(min(left, 1 << 24))
+                digest.update(hashlib.sha256(piece).digest())
+                left -= len(piece)
+    return digest.hexdigest(), sorted(types, key=types.get, reverse=True)
+
+
+ARCHITECTURES = {"gemma": "gemma", "gemma2": "gemma2", "gemma3": "gemma3", "gemma3_text": "gemma3", "bert": "bert",
+                 "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+
+
+def pieces_of(tokenizer, ids):
+    """What each id adds to the text when the prompt is decoded from its start."""
+    pieces, before = [], b""
+    for end in range(1, len(ids) + 1):
+        # A few tokens back are enough: no character is spread over more.
+        text = tokenizer.decode(ids[max(0, end - 8):end], clean_up_tokenization_spaces=False)
+        shorter = tokenizer.decode(ids[max(0, end - 8):end - 1], clean_up_tokenization_spaces=False) if end > 1 else ""
+        whole, part = text.rstrip("\ufffd").encode(), shorter.rstrip("\ufffd").encode()
+        pieces.append(whole[len(part):] if whole.startswith(part) else b"")
+    return pieces
+
+
+def prompts_of(path, tokenizer, limit):
+    """(text or None, ids, pieces) of each line."""
+    result = []
+    for number, line in enumerate(open(path, encoding="utf-8"), 1):
+        if not line.strip():
+            continue
+        (kind, value), = json.loads(line).items()
+        text = None
+        if kind == "ids":
+            ids = [int(i) for i in value]
+        else:
+            if tokenizer is None:
+                raise SystemExit(f"{path}, line {number}: the checkpoint has no tokenizer, give ids")
+            if kind == "text":
+                text = value
+                ids = tokenizer(text)["input_ids"]
+            elif kind == "messages":
+                text = tokenizer.apply_chat_template(value, tokenize=False, add_generation_prompt=True)
+                ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+            else:
+                raise SystemExit(f"{path}, line {number}: {kind}")
+        ids = ids[:limit] if limit else ids
+        result.append((text, ids, pieces_of(tokenizer, ids) if tokenizer else [b""] * len(ids)))
+    return result
+
+
+def record(options):
+    import torch
+    import transformers
+    from float64 import exact, load, stages
+    from logits import pooled
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    folder = Path(options.checkpoint)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    cls = config.architectures[0]
+    decoder = cls.endswith(("CausalLM", "ConditionalGeneration"))
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError):
+        tokenizer = None
+    dtype = getattr(torch, options.dtype)
+    model = load(cls, folder, dtype)
+    prompts = prompts_of(options.prompts, tokenizer, options.tokens)
+    text_config = config.get_text_config()
+    # Rows past the tokenizer's last token belong to no token: a GGUF file leaves them out.
+    size = min(text_config.vocab_size, len(tokenizer)) if tokenizer and decoder else text_config.vocab_size
+    kept = min(size, size if options.full else options.top)
+    digest, types = model_digest(folder)
+    writer = Writer(options.output)
+    content = b"".join(
+        np.asarray(ids, "<i4").tobytes() + np.asarray([len(p) for p in pieces], "<u4").tobytes() + b"".join(pieces)
+        for _, ids, pieces in prompts)
+    index = {
+        "schemaVersion": 1, "producer": f"transformers {transformers.__version__}", "arithmetic": options.dtype,
+        "instructionSet": None,
+        "model": {"name": folder.name, "architecture": ARCHITECTURES.get(config.model_type, config.model_type),
+                  "types": types, "digest": digest},
+        "vocabulary": {"size": size if decoder else None, "digest": None},
+        "top": None if options.full or not decoder else options.top, "stageSketch": None,
+        "prompts": [{"text": text, "tokenCount": len(ids)} for text, ids, _ in prompts],
+        "tokens": writer.frame(content), "logits": [], "vectors": [], "stages": []}
+    sketches, projections, signed = [], 16, None
+    for n, (_, ids, _) in enumerate(prompts):
+        batch = torch.tensor([ids])
+        with (exact() if dtype == torch.float64 else torch.no_grad()), stages(model) as found:
+            result = model(batch)
+        if options.layers:
+            states = [s.numpy().astype(np.float64) for s in found]
+            if signed is None:
+                signed = signs(states[0].shape[1], projections, 1)
+                index["stageSketch"] = {"layers": text_config.num_hidden_layers, "width": states[0].shape[1],
+                                        "projections": projections, "seed": 1}
+                sketches = [[] for _ in states]
+            for s, state in enumerate(states):
+                state = state.astype(np.float32).astype(np.float64)
+                sketches[s].append(np.concatenate([(state ** 2).sum(1, keepdims=True), state @ signed.T], 1))
+        if decoder:
+            logits = result.logits[0, :, :size].numpy().astype(np.float32)
+            step = max(1, min(32, (LIMIT // 4) // (44 + 8 * kept)))
+            for first in range(0, len(ids), step):
+                rows = logits[first:first + step]
+                index["logits"].append(writer.frame(
+                    logit_frame(rows, ids, first, kept), prompt=n, first=first, rows=len(rows)))
+            continue
+        hidden = found[-1].numpy()
+        vectors = {"hidden": hidden}
+        row = pooled(folder, hidden.astype(np.float64))
+        if row is not None:
+            vectors["pooled"] = row[None]
+        pooler = getattr(getattr(model, "bert", model), "pooler", None)
+        if pooler is not None:
+            with torch.no_grad():
+                vectors["pooler"] = pooler(torch.from_numpy(hidden)[None]).numpy()
+        head = getattr(result, "prediction_logits", getattr(result, "logits", None))
+        if head is not None:
+            vectors["scores"] = (head[0] if head.dim() == 3 else head).numpy()
+        for kind in KINDS:
+            if kind in vectors:
+                rows = np.asarray(vectors[kind], "<f4")
+                step = max(1, (LIMIT // 4) // (4 * rows.shape[1]))
+                for first in range(0, len(rows), step):
+                    part = rows[first:first + step]
+                    index["vectors"].append(writer.frame(
+                        planes(part), kind=kind, prompt=n, first=first, rows=len(part), columns=part.shape[1]))
+    for s, parts in enumerate(sketches):
+        index["stages"].append(writer.frame(planes(np.concatenate(parts).astype("<f4")), stage=s))
+    writer.finish(index)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("show")
+    command.add_argument("pack")
+    command.set_defaults(run=show)
+    command = commands.add_parser("export")
+    command.add_argument("pack")
+    command.add_argument("out")
+    command.set_defaults(run=export)
+    command = commands.add_parser("record")
+    command.add_argument("checkpoint")
+    command.add_argument("--prompts", required=True)
+    command.add_argument("-o", "--output", required=True)
+    command.add_argument("--tokens", type=int, help="cut each prompt to its first N tokens")
+    command.add_argument("--layers", action="store_true")
+    command.add_argument("--top", type=int, default=4096)
+    command.add_argument("--full", action="store_true")
+    command.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    command.set_defaults(run=record)
+    options = parser.parse_args()
+    try:
+        options.run(options)
+    except PackError as error:
+        raise SystemExit(f"parity_pack.py: {error}")
+
+
+if __name__ == "__main__":
+    main()
