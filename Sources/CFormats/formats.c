@@ -94,6 +94,9 @@ static const unsigned char file_29[] = {
 static const unsigned char file_30[] = {
 #embed "../../formats/recipes/q8_0.json5"
 };
+static const unsigned char file_31[] = {
+#embed "../../formats/unicode/canonical.json5"
+};
 
 static const tf_file table[] = {
     {"architectures/bert.json5", file_0, sizeof file_0},
@@ -127,8 +130,9 @@ static const tf_file table[] = {
     {"recipes/q5_k_s.json5", file_28, sizeof file_28},
     {"recipes/q6_k.json5", file_29, sizeof file_29},
     {"recipes/q8_0.json5", file_30, sizeof file_30},
+    {"unicode/canonical.json5", file_31, sizeof file_31},
     {0, 0, 0},
 };
 
 const tf_file *tf_files(void) { return table; }
-size_t tf_file_count(void) { return 31; }
+size_t tf_file_count(void) { return 32; }

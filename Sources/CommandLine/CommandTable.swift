@@ -3,7 +3,8 @@ import Tincture
 /// Every command, and how the first words choose one.
 enum CommandTable {
   static let all: [CommandSpec] = [
-    InspectCommand.spec, ConvertCommand.spec, QuantizeCommand.spec, CompletionsCommand.spec,
+    InspectCommand.spec, ConvertCommand.spec, QuantizeCommand.spec, TokenizeCommand.spec,
+    CompletionsCommand.spec,
     HelpCommand.spec, VersionCommand.spec,
   ]
 

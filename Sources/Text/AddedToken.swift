@@ -8,14 +8,25 @@ public struct AddedToken: Sendable, Hashable {
   public let isSpecial: Bool
   /// Whether it is looked for in the normalized text, not in the raw one.
   public let isNormalized: Bool
+  /// Whether white space before it, or after it, belongs to it.
+  public let stripsLeft: Bool
+  public let stripsRight: Bool
+  /// Whether it is found only where no letters or digits touch it.
+  public let isWord: Bool
   /// The file that says so, for errors.
   public let origin: String
 
-  public init(id: Int, content: [UInt8], isSpecial: Bool, isNormalized: Bool, origin: String) {
+  public init(
+    id: Int, content: [UInt8], isSpecial: Bool, isNormalized: Bool, origin: String,
+    stripsLeft: Bool = false, stripsRight: Bool = false, isWord: Bool = false
+  ) {
     self.id = id
     self.content = content
     self.isSpecial = isSpecial
     self.isNormalized = isNormalized
+    self.stripsLeft = stripsLeft
+    self.stripsRight = stripsRight
+    self.isWord = isWord
     self.origin = origin
   }
 
@@ -44,7 +55,10 @@ public struct AddedToken: Sendable, Hashable {
     guard !content.isEmpty else { throw node.error("emptyToken", "an added token is empty") }
     return AddedToken(
       id: number, content: content, isSpecial: try StepReader.flag(node, "special", false),
-      isNormalized: try StepReader.flag(node, "normalized", true), origin: origin)
+      isNormalized: try StepReader.flag(node, "normalized", true), origin: origin,
+      stripsLeft: try StepReader.flag(node, "lstrip", false),
+      stripsRight: try StepReader.flag(node, "rstrip", false),
+      isWord: try StepReader.flag(node, "single_word", false))
   }
 
   /// Whether the text reads like a control token though it may not be marked so.

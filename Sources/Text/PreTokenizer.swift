@@ -117,12 +117,18 @@ public struct PreTokenizerDefinition: Sendable, Hashable {
 public struct KnownPreTokenizers: Sendable {
   struct Entry: Sendable {
     let name: String
+    /// Names of patterns, and the spellings of each.
+    let cutNames: [String]
     let cuts: [[String]]
     let ignoresMerges: Bool?
     let normalizers: Set<String>
+    /// The normalizer of the published tokenizers of this name; a GGUF does not say it.
+    let normalizes: String?
   }
 
   let entries: [Entry]
+  /// Spellings of a cut, by its name.
+  let patterns: [String: [String]]
   /// Every name that llama.cpp accepts for a BPE.
   let names: Set<String>
   /// The name written for WordPiece, where llama.cpp has one procedure for every name.
@@ -142,6 +148,7 @@ public struct KnownPreTokenizers: Sendable {
     var names: Set<String> = []
     var bosNames: Set<String> = []
     var wordPieceName = "default"
+    var allPatterns: [String: [String]] = [:]
     for file in try BundledFile.all(in: "pretokenizers") {
       let root = try JSON.parse(
         file.bytes, file: "formats/" + file.name, mode: .lenient, code: "pretokenizers")
@@ -149,6 +156,7 @@ public struct KnownPreTokenizers: Sendable {
       for member in try root.member("patterns").object() {
         patterns[try member.key.string()] = try strings(member.value)
       }
+      allPatterns.merge(patterns) { first, _ in first }
       for node in try root.member("definitions").array() {
         entries.append(try entry(node, patterns))
       }
@@ -157,23 +165,27 @@ public struct KnownPreTokenizers: Sendable {
       wordPieceName = try root.member("wordPiece").string()
     }
     return KnownPreTokenizers(
-      entries: entries, names: names, wordPieceName: wordPieceName, bosNames: bosNames)
+      entries: entries, patterns: allPatterns, names: names, wordPieceName: wordPieceName,
+      bosNames: bosNames)
   }
 
   private static func entry(
     _ node: JSON, _ patterns: [String: [String]]
   ) throws(TinctureError) -> Entry {
     var cuts: [[String]] = []
+    var cutNames: [String] = []
     for cut in try node.member("cuts").array() {
+      cutNames.append(try cut.string())
       guard let spellings = patterns[try cut.string()] else {
         throw cut.error("pattern", "no such pattern", found: cut.shortText)
       }
       cuts.append(spellings)
     }
     return Entry(
-      name: try node.member("name").string(), cuts: cuts,
+      name: try node.member("name").string(), cutNames: cutNames, cuts: cuts,
       ignoresMerges: try node.present("ignoreMerges")?.bool(),
-      normalizers: Set(try node.present("normalizers").map(strings) ?? []))
+      normalizers: Set(try node.present("normalizers").map(strings) ?? []),
+      normalizes: try node.present("normalizes")?.string())
   }
 
   private static func strings(_ node: JSON) throws(TinctureError) -> [String] {
@@ -228,6 +240,18 @@ public struct KnownPreTokenizers: Sendable {
             : spelling.utf8.elementsEqual("\(cut.manner): \(cut.pattern)".utf8)
         }
       }
+  }
+
+  /// The name of the pattern that a cut is, whatever its spelling.
+  func patternName(_ cut: PreTokenizerDefinition.Cut) -> String? {
+    guard cut.manner.isEmpty else { return nil }
+    return patterns.first { $0.value.contains { $0.utf8.elementsEqual(cut.pattern.utf8) } }?.key
+  }
+
+  /// The first definition of a name; llama.cpp has two more names for Llama 3's.
+  func entry(named name: String) -> Entry? {
+    let name = ["llama3", "llama-v3"].contains(name) ? "llama-bpe" : name
+    return entries.first { $0.name == name }
   }
 
   /// Checks a name given by hand.

@@ -182,7 +182,7 @@ public struct SpecialTokens: Sendable {
   /// Texts that llama.cpp takes for an end of generation whatever the metadata say.
   ///
   /// Source: llama.cpp `src/llama-vocab.cpp`, special_eog_ids.
-  private static let knownEnds = [
+  static let knownEnds = [
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>",
     "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
     "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>",

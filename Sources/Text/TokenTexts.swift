@@ -10,6 +10,13 @@ public struct TokenTexts: Sendable, Hashable {
 
   public init() {}
 
+  /// Texts that stand one after the other in `storage`, text i up to `ends[i]`; shares the arrays.
+  package init(storage: [UInt8], ends: [Int]) {
+    precondition((ends.last ?? 0) == storage.count, "the last text ends where the storage does")
+    self.storage = storage
+    self.ends = ends
+  }
+
   public init(_ texts: [String]) {
     for text in texts { append(text.utf8) }
   }
@@ -23,12 +30,46 @@ public struct TokenTexts: Sendable, Hashable {
     (index == 0 ? 0 : ends[index - 1])..<ends[index]
   }
 
+  /// Bytes of the longest text.
+  package var longest: Int {
+    var longest = 0
+    var start = 0
+    for end in ends {
+      longest = max(longest, end - start)
+      start = end
+    }
+    return longest
+  }
+
   /// The text for people, invalid bytes replaced.
   public func text(_ index: Int) -> String { String(decoding: self[index], as: UTF8.self) }
 
   public mutating func append(_ bytes: some Sequence<UInt8>) {
     storage.append(contentsOf: bytes)
     ends.append(storage.count)
+  }
+
+  /// The same texts with some of them replaced.
+  package func replacing(_ replacements: [Int: [UInt8]]) -> TokenTexts {
+    guard !replacements.isEmpty else { return self }
+    var result = TokenTexts()
+    result.reserve(count: count, byteCount: storage.count)
+    var kept = 0
+    for index in replacements.keys.sorted() {
+      result.appendAll(self, kept..<index)
+      result.append(replacements[index] ?? [])
+      kept = index + 1
+    }
+    result.appendAll(self, kept..<count)
+    return result
+  }
+
+  private mutating func appendAll(_ texts: TokenTexts, _ indices: Range<Int>) {
+    guard !indices.isEmpty else { return }
+    let start = texts.range(indices.lowerBound).lowerBound
+    let shift = storage.count - start
+    storage.append(contentsOf: texts.storage[start..<texts.ends[indices.upperBound - 1]])
+    for index in indices { ends.append(texts.ends[index] + shift) }
   }
 
   /// Appends the two texts as one, with `separator` between them.

@@ -46,9 +46,12 @@ public struct TokenizerFiles: Sendable {
 
   /// Reads the tokenizer files of `folder`. Cost: dominated by `tokenizer.json` (Gemma's 33 MB: about 0.1 s).
   ///
+  /// - Parameter wholeJSON: reads the vocabulary of tokenizer.json also beside a tokenizer.model.
   /// - Throws: `tokenizer.missing` when there is neither `tokenizer.model`, `tokenizer.json` nor `vocab.txt`; the
   ///   errors of each file's reader.
-  public static func open(folder: String) throws(TinctureError) -> TokenizerFiles {
+  public static func open(
+    folder: String, wholeJSON: Bool = false
+  ) throws(TinctureError) -> TokenizerFiles {
     func bytes(_ name: String, limit: Int) throws(TinctureError) -> [UInt8]? {
       let path = Folder.join(folder, name)
       guard Folder.kind(path) != .missing else { return nil }
@@ -63,7 +66,7 @@ public struct TokenizerFiles: Sendable {
     }
     var json: TokenizerJSON?
     if let data = try bytes("tokenizer.json", limit: TokenizerJSON.byteLimit) {
-      let hasModel = sentencePiece != nil
+      let hasModel = sentencePiece != nil && !wholeJSON
       json = try TokenizerJSON(
         data, path: path("tokenizer.json"),
         vocabularyUnless: { hasModel && $0 == .bytePair && $1 })

@@ -18,8 +18,14 @@ public struct TokenizerJSON: Sendable {
   /// BPE: a word that is a token is taken whole, merges or not.
   public let ignoresMerges: Bool
   public let unknownToken: [UInt8]?
+  /// BPE: whether characters without a token that follow each other give one unknown token.
+  public let fusesUnknown: Bool
+  /// WordPiece: words of more characters are unknown.
+  public let characterLimit: Int
   /// WordPiece: what marks a token inside a word.
   public let continuingPrefix: String
+  /// BPE: what marks the end of a word.
+  public let wordEnd: String
   /// The trained vocabulary; nil when the caller did not ask for it.
   public let vocabulary: TrainedVocabulary?
   public let addedTokens: [AddedToken]
@@ -57,7 +63,10 @@ public struct TokenizerJSON: Sendable {
     ignoresMerges = try StepReader.flag(node, "ignore_merges", false)
     unknownToken =
       model == .unigram ? nil : try node.present("unk_token")?.stringBytes()
+    fusesUnknown = try StepReader.flag(node, "fuse_unk", false)
+    characterLimit = try node.present("max_input_chars_per_word")?.int() ?? 100
     continuingPrefix = try node.present("continuing_subword_prefix")?.string() ?? ""
+    wordEnd = try node.present("end_of_word_suffix")?.string() ?? ""
     normalizer = try StepReader.flatten(
       root["normalizer"], list: "normalizers", StepReader.normalizer)
     preTokenizer = try StepReader.flatten(

@@ -52,13 +52,19 @@ public enum PostProcessorStep: Sendable, Hashable {
   case template(single: [Piece], pair: [Piece])
 }
 
-/// One step of the `decoder`, as far as it changes the text of a token that is decoded alone.
+/// One step of the `decoder` of a `tokenizer.json`, sequences flattened.
 public enum DecoderStep: Sendable, Hashable {
   case byteLevel
-  case wordPiece
+  case wordPiece(prefix: String, cleansUp: Bool)
   case replace(TextPattern, with: String)
-  case metaspace(replacement: String)
-  /// Steps that leave a lone token of the kinds met here as it is.
+  case metaspace(replacement: String, prepend: String)
+  /// `<0xHH>` tokens become bytes.
+  case byteFallback
+  /// All texts become one.
+  case fuse
+  /// At most so many `content` characters at each end are dropped.
+  case strip(content: String, start: Int, stop: Int)
+  /// `BPEDecoder` and `CTC`, of families not in scope.
   case other(String)
 }
 
@@ -199,11 +205,22 @@ enum StepReader {
     let type = try node.member("type").string()
     switch type {
     case "ByteLevel": return .byteLevel
-    case "WordPiece": return .wordPiece
+    case "WordPiece":
+      return .wordPiece(
+        prefix: try node.present("prefix")?.string() ?? "##",
+        cleansUp: try flag(node, "cleanup", true))
     case "Replace":
       return .replace(try pattern(node), with: try node.member("content").string())
-    case "Metaspace": return .metaspace(replacement: try node.member("replacement").string())
-    case "ByteFallback", "Fuse", "Strip", "BPEDecoder", "CTC": return .other(type)
+    case "Metaspace":
+      return .metaspace(
+        replacement: try node.member("replacement").string(), prepend: try prependScheme(node))
+    case "ByteFallback": return .byteFallback
+    case "Fuse": return .fuse
+    case "Strip":
+      return .strip(
+        content: try node.member("content").string(), start: try node.member("start").int(),
+        stop: try node.member("stop").int())
+    case "BPEDecoder", "CTC": return .other(type)
     default: throw unknown(node, "decoder", type)
     }
   }

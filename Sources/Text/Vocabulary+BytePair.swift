@@ -28,7 +28,7 @@ extension Vocabulary {
     // llama.cpp's converter writes it for the Llama architecture whatever the tokenizer.
     if request.kind == .llama { vocabulary.addsSpacePrefix = files.config.addsPrefixSpace }
 
-    let added = try allAddedTokens(request, json.addedTokens, trained)
+    let added = try allAddedTokens(files, json.addedTokens, trained)
     let limit = max(trained.idLimit, (added.map(\.id).max() ?? -1) + 1)
     var assembly = VocabularyAssembly(count: request.count(idLimit: limit))
     try checkIDs(trained, added, count: assembly.count, file: json.path)
@@ -53,10 +53,9 @@ extension Vocabulary {
   ///
   /// transformers makes the latter added tokens when it loads them, and llama.cpp's converter asks transformers.
   static func allAddedTokens(
-    _ request: Request, _ listed: [AddedToken], _ trained: TrainedVocabulary
+    _ files: TokenizerFiles, _ listed: [AddedToken], _ trained: TrainedVocabulary
   ) throws(TinctureError) -> [AddedToken] {
     var byID: [Int: AddedToken] = [:]
-    let files = request.files
     for token in listed + files.config.addedTokens + files.addedTokens
     where byID[token.id] == nil {
       let index = trained.index(ofID: token.id)

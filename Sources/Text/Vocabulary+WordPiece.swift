@@ -31,7 +31,7 @@ extension Vocabulary {
     try vocabulary.setPreparation(request, trained, file: file)
 
     let added = try allAddedTokens(
-      request, standardTokens(files, trained), trained)
+      files, standardTokens(files, trained), trained)
     let limit = max(trained.idLimit, (added.map(\.id).max() ?? -1) + 1)
     var assembly = VocabularyAssembly(count: request.count(idLimit: limit))
     try checkIDs(trained, added, count: assembly.count, file: file)

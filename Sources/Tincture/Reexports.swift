@@ -3,3 +3,4 @@
 @_exported import TinctureCatalog
 @_exported import TinctureContainers
 @_exported import TinctureCore
+@_exported import TinctureText
