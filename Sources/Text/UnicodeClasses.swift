@@ -90,9 +90,9 @@ enum UnicodeClasses {
   static func isBertAccent(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.value {
     // Of another category in Unicode 8.
-    case 0..<0x300, 0x1885, 0x1886, 0xA9BD, 0x111C9, 0x1171E: return false
-    // A spacing mark since Unicode 14.
-    case 0x1734: return true
+    case 0..<0x300, 0x1885, 0x1886, 0xA9BD, 0x111C9: return false
+    // Spacing marks today.
+    case 0x1734, 0x1171E: return true
     default: break
     }
     return scalar.properties.generalCategory == .nonspacingMark && !isYounger(scalar, than: 8)

@@ -100,12 +100,16 @@ def train_sentencepiece(folder, model_type="bpe", size=420, prefix=True, symbols
     import sentencepiece
     corpus = folder / "corpus.txt"
     corpus.write_text("\n".join(line.replace("\n", " ") for line in TEXT), encoding="utf-8")
+    # The model keeps the paths it was trained with: relative ones say nothing of the machine.
+    here = os.getcwd()
+    os.chdir(folder)
     sentencepiece.SentencePieceTrainer.train(
-        input=str(corpus), model_prefix=str(folder / "tokenizer"), vocab_size=size,
+        input=corpus.name, model_prefix="tokenizer", vocab_size=size,
         model_type=model_type, byte_fallback=True, add_dummy_prefix=prefix,
         remove_extra_whitespaces=False, normalization_rule_name="identity", num_threads=1,
         split_digits=True, user_defined_symbols=list(symbols), pad_id=3, pad_piece="<pad>",
         hard_vocab_limit=model_type == "bpe")
+    os.chdir(here)
     corpus.unlink()
     (folder / "tokenizer.vocab").unlink()
 
