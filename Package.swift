@@ -42,7 +42,7 @@ let package = Package(
       name: "Tincture",
       dependencies: [
         "TinctureCore", "TinctureBlocks", "TinctureText", "TinctureContainers", "TinctureCatalog",
-        "TinctureCalibration",
+        "TinctureCalibration", "TinctureRuntime",
       ],
       path: "Sources/Tincture"),
     .executableTarget(

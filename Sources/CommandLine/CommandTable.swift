@@ -4,8 +4,7 @@ import Tincture
 enum CommandTable {
   static let all: [CommandSpec] = [
     InspectCommand.spec, ConvertCommand.spec, QuantizeCommand.spec, TokenizeCommand.spec,
-    CompletionsCommand.spec,
-    HelpCommand.spec, VersionCommand.spec,
+    RunCommand.spec, CompletionsCommand.spec, HelpCommand.spec, VersionCommand.spec,
   ]
 
   static func named(_ name: String) throws(TinctureError) -> CommandSpec {

@@ -3,4 +3,5 @@
 @_exported import TinctureCatalog
 @_exported import TinctureContainers
 @_exported import TinctureCore
+@_exported import TinctureRuntime
 @_exported import TinctureText
