@@ -3,6 +3,7 @@ import Tincture
 /// Every command, and how the first words choose one.
 enum CommandTable {
   static let all: [CommandSpec] = [
+    InspectCommand.spec, ConvertCommand.spec, QuantizeCommand.spec, TokenizeCommand.spec,
     RunCommand.spec, RecordCommand.spec, VerifyCommand.spec, CompletionsCommand.spec,
     HelpCommand.spec, VersionCommand.spec,
   ]

@@ -3,6 +3,7 @@ import Glibc
 /// The process's standard streams, arguments and end; the command line uses nothing else of the C library.
 package enum Console {
   package enum Stream: Int32, Sendable {
+    case input = 0
     case output = 1
     case error = 2
   }

@@ -25,6 +25,8 @@ public final class RuntimeModel: Sendable {
   /// Elements of a hidden vector.
   public var width: Int { graph.width }
   public var layerCount: Int { graph.layerCount }
+  /// llama.cpp's name of the family.
+  public var architecture: String { graph.architecture }
 
   /// Reads how `model` computes and checks every tensor's shape against it. Reads no weights but rotary factors.
   ///

@@ -10,6 +10,8 @@ public struct SyntheticModel: Sendable {
   public var feedForward = 1536
   public var layerCount = 1
   public var seed: UInt64 = 1
+  /// Metadata that is other than it should be; nil leaves the key out.
+  public var changes: [(key: String, value: GGUFValue?)] = []
   /// An element that is set to NaN: tensor name, row, column.
   public var poison: (tensor: String, row: Int, column: Int)?
 
@@ -52,6 +54,12 @@ public struct SyntheticModel: Sendable {
   }
 
   public var metadata: [(key: String, value: GGUFValue)] {
+    let keys = Set(changes.map(\.key))
+    return plainMetadata.filter { !keys.contains($0.key) }
+      + changes.compactMap { change in change.value.map { (change.key, $0) } }
+  }
+
+  private var plainMetadata: [(key: String, value: GGUFValue)] {
     [
       ("general.architecture", .string("llama")), ("general.name", .string("made up")),
       ("llama.block_count", .uint32(UInt32(layerCount))),

@@ -21,19 +21,29 @@ public enum Tool {
   public static var path: String { folder + "/tincture" }
 
   /// Runs `program` (by default tincture) to its end.
+  ///
+  /// - Parameter input: what it reads from standard input; nil: nothing.
   public static func run(
     _ arguments: [String], program: String? = nil, environment: [String: String] = [:],
-    workingFolder: String? = nil
+    workingFolder: String? = nil, input: String? = nil
   ) throws -> Result {
-    try start(
-      arguments, program: program, environment: environment, workingFolder: workingFolder
+    guard let input else {
+      return try start(
+        arguments, program: program, environment: environment, workingFolder: workingFolder
+      ).finish()
+    }
+    let folder = try TemporaryFolder()
+    try Data(input.utf8).write(to: URL(fileURLWithPath: folder.path("in")))
+    return try start(
+      arguments, program: program, environment: environment, workingFolder: workingFolder,
+      input: FileHandle(forReadingAtPath: folder.path("in"))
     ).finish()
   }
 
   /// Starts `program` and comes back at once.
   public static func start(
     _ arguments: [String], program: String? = nil, environment: [String: String] = [:],
-    workingFolder: String? = nil
+    workingFolder: String? = nil, input: FileHandle? = nil
   ) throws -> Running {
     let files = try TemporaryFolder()
     for name in ["out", "err"] {
@@ -48,7 +58,7 @@ public enum Tool {
     for (name, value) in environment { variables[name] = value }
     process.environment = variables
     if let workingFolder { process.currentDirectoryURL = URL(fileURLWithPath: workingFolder) }
-    process.standardInput = FileHandle.nullDevice
+    process.standardInput = input ?? FileHandle.nullDevice
     process.standardOutput = FileHandle(forWritingAtPath: files.path("out"))
     process.standardError = FileHandle(forWritingAtPath: files.path("err"))
     try process.run()
