@@ -81,7 +81,7 @@ extension BoundModel {
     guard unknown.isEmpty else {
       throw TinctureError(
         .init("tensors.unknown", .unsupported),
-        "formats/\(architecture.fileName) does not know these tensors",
+        "\(BundledFile.path(architecture.fileName)) does not know these tensors",
         place: .init(file: gguf.path, tensor: unknown.first), found: Binding.list(unknown),
         advice: "their roles decide their types; add them to the architecture file")
     }
