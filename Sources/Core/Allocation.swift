@@ -28,13 +28,18 @@ package enum Allocation {
   /// - Complexity: O(1); nothing below ``smallByteCount``, else the room is taken and given back untouched.
   package static func check(_ byteCount: Int, for purpose: String) throws(TinctureError) {
     guard byteCount >= smallByteCount else { return }
-    // Room for the small allocations that go with it.
+    guard isAvailable(byteCount) else { throw exhausted(byteCount, purpose) }
+  }
+
+  /// Whether the system would give `byteCount` bytes now, and some for the small allocations that go with them.
+  package static func isAvailable(_ byteCount: Int) -> Bool {
     let (whole, overflow) = byteCount.addingReportingOverflow(smallByteCount)
-    guard !overflow else { throw exhausted(byteCount, purpose) }
+    guard !overflow else { return false }
     let pointer = mmap(
       nil, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    guard let pointer, pointer != MAP_FAILED else { throw exhausted(byteCount, purpose) }
+    guard let pointer, pointer != MAP_FAILED else { return false }
     munmap(pointer, whole)
+    return true
   }
 
   private static func exhausted(_ byteCount: Int, _ purpose: String) -> TinctureError {

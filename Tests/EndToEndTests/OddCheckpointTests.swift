@@ -134,6 +134,53 @@ import TinctureTestSupport
     #expect(try failure(refused).code == "memory.budget")
   }
 
+  /// A process that may have little address space: an error of its own, not a trap; a thread that cannot start is
+  /// done without.
+  @Test func littleAddressSpace() throws {
+    let checkpoint = try EditedCheckpoint("llama3")
+    try checkpoint.write()
+    let path = checkpoint.folder.path("tokenizer.json")
+    let text = try String(contentsOfFile: path, encoding: .utf8)
+    try (text + String(repeating: " ", count: 24 << 20)).write(
+      toFile: path, atomically: true, encoding: .utf8)
+    let output = checkpoint.folder.path("out.gguf")
+    func run(_ kilobytes: Int, _ source: String) throws -> Tool.Result {
+      try Tool.run(
+        [
+          "-c", "ulimit -v \(kilobytes); exec timeout 60 \"$0\" \"$@\"", Tool.path, "quantize",
+          source, "-o", output, "--recipe", "q8_0", "--force", "--threads", "2", "--json",
+        ], program: "/bin/bash")
+    }
+    let refused = try run(90_000, checkpoint.path)
+    #expect(refused.status == 6, "\(refused.status) \(refused.output)\(refused.errors)")
+    #expect(try failure(refused).code == "memory.exhausted")
+    #expect(try !names(checkpoint.path).contains { $0.hasPrefix("out.gguf") })
+    #expect(try run(400_000, checkpoint.path).status == 0)
+    // Enough for one worker, not for another thread's stack.
+    for kilobytes in [50_000, 60_000, 70_000] {
+      let result = try run(kilobytes, try fixture().source)
+      #expect(result.status == 0 || result.status == 6, "\(kilobytes): \(result.errors)")
+    }
+  }
+
+  /// A checkpoint's GGUF is as good a source as the checkpoint: the same tensors, roles and bytes.
+  @Test(arguments: TinyModels.names) func ownFilesAsSources(name: String) throws {
+    let folder = try TemporaryFolder()
+    let plain = folder.path("plain.gguf")
+    #expect(try Tool.run(["convert", TinyModels.path(name), "-o", plain]).status == 0)
+    for recipe in ["q8_0", "q4_k_m"] {
+      let direct = folder.path("direct.gguf")
+      let again = folder.path("again.gguf")
+      for (source, output) in [(TinyModels.path(name), direct), (plain, again)] {
+        let result = try Tool.run([
+          "quantize", source, "-o", output, "--recipe", recipe, "--force",
+        ])
+        #expect(result.status == 0, "\(result.errors)")
+      }
+      #expect(try bytes(direct) == (try bytes(again)), "\(recipe)")
+    }
+  }
+
   @Test func errorsAboutTensorsNameTheirFile() throws {
     let weights = "model.safetensors"
     func code(_ change: (inout EditedCheckpoint) throws -> Void) throws -> String {
