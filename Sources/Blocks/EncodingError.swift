@@ -15,7 +15,7 @@ public enum EncodingError: Error, Sendable, Equatable {
     case .nonFinite(let row, let column, let value):
       TinctureError(
         TinctureError.Code("weights.nonFinite", .invalidInput),
-        "row \(firstRow + row), column \(column) is no finite number",
+        "row \(firstRow + row), column \(column) is not a finite number",
         place: TinctureError.Place(tensor: tensor), expected: "a finite weight", found: "\(value)",
         advice: "repair or re-download the checkpoint; a quantized model cannot hold such a weight")
     case .overflow(let row, let column, let value):

@@ -137,7 +137,8 @@ extension StatisticsFile {
     // NaN fails this test too.
     if let index = floats.firstIndex(where: { !($0 >= 0 && $0 <= limit) }) {
       throw TinctureError(
-        .init("imatrix.value", .invalidInput), "value \(index) is no mean of squares or count",
+        .init("imatrix.value", .invalidInput),
+        "value \(index) is neither a mean of squares nor a count",
         place: .init(byteOffset: offset + 4 * UInt64(index)),
         expected: "a finite number that is not negative", found: "\(floats[index])",
         advice: "make the imatrix again; the model gave no finite values, or the file is damaged")

@@ -61,7 +61,7 @@ extension StatisticsFile {
     let bytes = try cursor.bytes(UInt64(length), what)
     guard let text = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
       throw cursor.error(
-        "text", "\(what) is no text", at: start, expected: "UTF-8 without zero bytes",
+        "text", "\(what) is not text", at: start, expected: "UTF-8 without zero bytes",
         found: hex(Array(bytes.prefix(16))))
     }
     return text

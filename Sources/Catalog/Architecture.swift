@@ -31,6 +31,8 @@ package struct Architecture: Sendable {
     package var condition: Condition?
     /// Whether the report says it even when all is well.
     package var isNoted: Bool
+    /// Name of the tensor whose values it must repeat, nil when it may hold anything.
+    package var repeats: String?
   }
 
   /// A metadata entry made from a hyperparameter or a constant.

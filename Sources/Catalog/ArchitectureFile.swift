@@ -111,16 +111,31 @@ struct ArchitectureFile {
 
   private func window(_ node: JSON) throws(TinctureError) -> WindowRule {
     var object = try FormatObject(node)
+    let period = object.optional("period")
+    let length = try period?.int() ?? 1
+    guard length > 0, length <= 1024 else {
+      throw (period ?? node).error(
+        "range", "the number is out of range", expected: "1 to 1024", found: "\(length)")
+    }
     let rule = WindowRule(
       engine: try FormatObject.word(object.required("engine"), WindowRule.Engine.self),
       layers: try FormatObject.word(object.required("layers"), WindowRule.Layers.self),
-      period: try object.optional("period")?.int() ?? 1,
+      period: length,
       isSizeAlwaysWritten: try object.flag("sizeAlwaysWritten"),
-      size: try object.optional("size")?.int(),
+      size: try object.optional("size").map(windowSize),
       firstLayer: try object.optional("firstLayer")?.int(),
       because: try object.required("because").string())
     try object.finish()
     return rule
+  }
+
+  private func windowSize(_ node: JSON) throws(TinctureError) -> Int {
+    let size = try node.int()
+    guard size > 0, size <= 1 << 30 else {
+      throw node.error(
+        "range", "the number is out of range", expected: "1 to 2^30", found: "\(size)")
+    }
+    return size
   }
 
   private func queryScale(_ node: JSON) throws(TinctureError) -> QueryScaleRule {
@@ -182,11 +197,12 @@ struct ArchitectureFile {
       let reason = try object.required("because").string()
       let condition = try object.word("when", Condition.self)
       let isNoted = try object.flag("noted")
+      let repeats = try object.optional("repeats")?.string()
       for pattern in try object.patterns("from") {
         rules.append(
           .init(
             pattern: pattern, prefixes: prefixes.isEmpty ? [""] : prefixes, reason: reason,
-            condition: condition, isNoted: isNoted))
+            condition: condition, isNoted: isNoted, repeats: repeats))
       }
       try object.finish()
     }
@@ -217,7 +233,7 @@ extension Architecture {
   ///
   /// - Throws: `formats.*` with file and byte.
   package static func decode(_ bytes: [UInt8], name: String) throws(TinctureError) -> Architecture {
-    let root = try JSON.parse(bytes, file: "formats/" + name, mode: .lenient, code: "formats")
+    let root = try JSON.parse(bytes, file: BundledFile.path(name), mode: .lenient, code: "formats")
     return try ArchitectureFile(file: name).architecture(FormatObject(root))
   }
 }

@@ -84,6 +84,10 @@ package enum ArchitectureValidator {
       }
     }
     for rule in architecture.leftOut {
+      if let target = rule.repeats, !architecture.tensors.contains(where: { $0.to.text == target })
+      {
+        throw failure(architecture, "repeats", "no rule writes \(target), which is to be repeated")
+      }
       let name = (rule.prefixes.first ?? "") + rule.pattern.name(layer: 0)
       let claims = claimants(architecture, name, rule.condition)
       guard claims.count == 1 else {
@@ -182,7 +186,7 @@ package enum ArchitectureValidator {
   ) -> TinctureError {
     TinctureError(
       .init("architecture." + code, .invalidInput), message,
-      place: .init(file: "formats/" + architecture.fileName),
+      place: .init(file: BundledFile.path(architecture.fileName)),
       advice: "correct the file; formats/README.md says how")
   }
 }
@@ -196,7 +200,7 @@ package struct EngineKeys: Sendable {
     var keys: Set<String> = []
     for file in try BundledFile.all(in: "config") where file.name == "config/engine-keys.json5" {
       let root = try JSON.parse(
-        file.bytes, file: "formats/" + file.name, mode: .lenient, code: "formats")
+        file.bytes, file: file.path, mode: .lenient, code: "formats")
       for key in try root.array() { keys.insert(try key.string()) }
     }
     return EngineKeys(keys: keys)

@@ -12,14 +12,21 @@ package struct Binding {
   let rotaryFactors: [Float]?
   /// File the hyperparameters come from, for errors.
   let configPath: String?
+  /// What holds the weights, for errors about tensors that are not there: the file, or the folder of several.
+  let weightsPath: String?
+  /// The weights' files by number, for errors.
+  let files: [String]
 
   private var claims: [String: TensorInfo] = [:]
   package private(set) var coverage: [(source: String, outcome: Coverage)] = []
   package private(set) var leftOutCounts: [(reason: String, count: Int)] = []
+  /// Tensors that are left out because another one, already claimed or not, holds the same values.
+  private(set) var repeats: [(info: TensorInfo, target: String, reason: String)] = []
 
   package init(
     architecture: Architecture, hyperparameters: Hyperparameters, conditions: Set<Condition>,
-    queryFactor: Float, rotaryFactors: [Float]?, configPath: String?
+    queryFactor: Float, rotaryFactors: [Float]?, configPath: String?, weightsPath: String? = nil,
+    files: [String] = []
   ) {
     self.architecture = architecture
     self.hyperparameters = hyperparameters
@@ -27,6 +34,13 @@ package struct Binding {
     self.queryFactor = queryFactor
     self.rotaryFactors = rotaryFactors
     self.configPath = configPath
+    self.weightsPath = weightsPath
+    self.files = files
+  }
+
+  /// The file that `tensor` stands in.
+  private func file(_ tensor: TensorInfo) -> String? {
+    files.indices.contains(tensor.fileIndex) ? files[tensor.fileIndex] : nil
   }
 
   private struct Claim {
@@ -40,7 +54,7 @@ package struct Binding {
   /// - Complexity: O(tensors × rules × prefixes).
   package mutating func claim(_ tensors: [TensorInfo]) throws(TinctureError) {
     let layers = try hyperparameters.require(.layers)
-    var unknown: [String] = []
+    var unknown: [TensorInfo] = []
     for tensor in tensors {
       let name = spelled(Wrappers.stripped(tensor.name))
       if let claim = claim(name) {
@@ -48,30 +62,34 @@ package struct Binding {
           throw TinctureError(
             .init("tensors.layer", .invalidInput),
             "the checkpoint has more layers than config.json says",
-            place: .init(tensor: tensor.name, layer: layer), expected: "layers 0 to \(layers - 1)",
+            place: .init(file: file(tensor), tensor: tensor.name, layer: layer),
+            expected: "layers 0 to \(layers - 1)",
             found: "layer \(layer)",
             advice: "take config.json and weights of the same model")
         }
         if let other = claims[claim.target] {
           throw TinctureError(
             .init("tensors.twice", .invalidInput), "two tensors of the checkpoint are the same one",
-            place: .init(tensor: tensor.name), expected: "one tensor for \(claim.target)",
+            place: .init(file: file(tensor), tensor: tensor.name),
+            expected: "one tensor for \(claim.target)",
             found: "\(other.name) and \(tensor.name)", advice: "remove one of them")
         }
         claims[claim.target] = tensor
         coverage.append((tensor.name, .written(as: claim.target)))
       } else if let rule = leftOut(name) {
         coverage.append((tensor.name, .leftOut(rule: rule.reason)))
+        if let target = rule.repeats { repeats.append((tensor, target, rule.reason)) }
         if rule.isNoted { count(rule.reason) }
       } else {
-        unknown.append(tensor.name)
+        unknown.append(tensor)
       }
     }
     guard unknown.isEmpty else {
       throw TinctureError(
         .init("tensors.unknown", .unsupported),
-        "no rule of formats/\(architecture.fileName) says what becomes of these tensors",
-        place: .init(file: configPath, tensor: unknown.first), found: Self.list(unknown),
+        "no rule of \(BundledFile.path(architecture.fileName)) says what becomes of these tensors",
+        place: .init(file: unknown.first.flatMap(file), tensor: unknown.first?.name),
+        found: Self.list(unknown.map(\.name)),
         advice: "they would be lost, so nothing is written; add a rule to the architecture file")
     }
   }
@@ -180,6 +198,9 @@ package struct Binding {
     }
   }
 
+  /// The checkpoint's tensor that is written as `target`.
+  func source(of target: String) -> TensorInfo? { claims[target] }
+
   /// Token embedding's rows in the checkpoint, for the vocabulary.
   package func embeddingRows() throws(TinctureError) -> Int {
     let rule = architecture.tensors.first { $0.role == .tokenEmbedding }
@@ -201,7 +222,8 @@ package struct Binding {
       let name = rule.to.name(layer: layer)
       if let info = claims[name] {
         tensors.append(
-          try located(tensor: info.name, layer: layer) { () throws(TinctureError) in
+          try located(file: file(info), tensor: info.name, layer: layer) {
+            () throws(TinctureError) in
             try canonical(rule, name, layer, info, tokenCount)
           })
       } else if rule.role == .ropeFactors, let rotaryFactors {
@@ -224,7 +246,7 @@ package struct Binding {
   private func missing(_ names: [String]) -> TinctureError {
     TinctureError(
       .init("tensors.missing", .invalidInput), "the checkpoint lacks tensors of its architecture",
-      place: .init(file: configPath, tensor: names.first),
+      place: .init(file: weightsPath, tensor: names.first),
       expected: Self.list(names),
       advice: "download all weights, and config.json of the same model")
   }

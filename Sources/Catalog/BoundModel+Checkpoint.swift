@@ -6,22 +6,38 @@ import TinctureText
 public struct BindingOptions: Sendable {
   /// llama.cpp's name of the pre-tokenizer, when the tokenizer's own definition is not recognised.
   public var preTokenizer: String?
+  /// Counts what reading the tokenizer takes; nil counts nothing.
+  public var memory: MemoryBudget?
 
-  public init(preTokenizer: String? = nil) { self.preTokenizer = preTokenizer }
+  public init(preTokenizer: String? = nil, memory: MemoryBudget? = nil) {
+    self.preTokenizer = preTokenizer
+    self.memory = memory
+  }
+
+  /// Runs `body` while `byteCount` bytes are counted; less than 1 MiB is not.
+  func counting<R>(
+    _ byteCount: Int, for purpose: String, _ body: () throws(TinctureError) -> R
+  ) throws(TinctureError) -> R {
+    guard let memory, byteCount >= 1 << 20 else { return try body() }
+    try memory.lease(byteCount, for: purpose)
+    defer { memory.giveBack(byteCount) }
+    return try body()
+  }
 }
 
 extension BoundModel {
   /// Binds a checkpoint: decides name, shape, role and making of every tensor of the GGUF, and its
   /// metadata.
   ///
-  /// Reads config.json, tokenizer files, model card and modules of `folder`; no weights.
+  /// Reads config.json, tokenizer files, model card and modules of `folder`. Of the weights it reads only a head
+  /// that the configuration ties and the token embedding, to compare them.
   /// - Parameters:
   ///   - source: the checkpoint's tensors.
   ///   - folder: where its other files stand.
   /// - Throws: `config.*`, `engine.*` (llama.cpp would compute something else), `tensors.*` (a tensor is
   /// missing,
-  ///   unknown, twice there or of another shape), and the tokenizer's errors.
-  /// - Complexity: linear in headers and tokenizer files.
+  ///   unknown, twice there or of another shape), `memory.budget`, and the tokenizer's errors.
+  /// - Complexity: linear in headers and tokenizer files, and in the bytes compared.
   public static func bind(
     source: any TensorSource, folder: String, options: BindingOptions = BindingOptions()
   ) throws(TinctureError) -> BoundModel {
@@ -33,17 +49,19 @@ extension BoundModel {
     let modules = try SentenceModules(
       folder: folder, rule: architecture.sentenceModules,
       width: engine.hyperparameters.require(.width))
-    var binding = Binding(
-      architecture: architecture, hyperparameters: engine.hyperparameters,
-      conditions: engine.conditions, queryFactor: engine.queryFactor,
-      rotaryFactors: engine.rotaryFactors, configPath: Folder.join(folder, "config.json"))
-    try binding.claim(source.tensors)
-    let vocabulary = try VocabularyMetadata.make(
-      files: TokenizerFiles.open(folder: folder), kind: architecture.tokenizer,
-      embeddingRows: binding.embeddingRows(), preTokenizerOverride: options.preTokenizer,
-      configuredSize: engine.hyperparameters.integer(.vocabulary),
-      tokenTypeCount: engine.hyperparameters.integer(.tokenTypes))
+    let binding = try claimed(engine, source, folder, &notes)
+    let rows = try binding.embeddingRows()
+    let vocabulary = try options.counting(
+      TokenizerFiles.memoryByteCount(folder: folder), for: "the tokenizer"
+    ) { () throws(TinctureError) in
+      try VocabularyMetadata.make(
+        files: TokenizerFiles.open(folder: folder), kind: architecture.tokenizer,
+        embeddingRows: rows, preTokenizerOverride: options.preTokenizer,
+        configuredSize: engine.hyperparameters.integer(.vocabulary),
+        tokenTypeCount: engine.hyperparameters.integer(.tokenTypes))
+    }
     notes += vocabulary.notes
+    notes += try besideNotes(folder)
     var tensors = try binding.canonicalTensors(tokenCount: vocabulary.tokenCount)
     var coverage = binding.coverage
     let whole = CombinedSource(
@@ -70,6 +88,69 @@ extension BoundModel {
     model.runtime = RuntimeFacts(
       architecture, own: engine.own, heads: try binding.heads(source.tensors))
     return model
+  }
+
+  /// What stands beside the weights and is not part of the output.
+  private static func besideNotes(_ folder: String) throws(TinctureError) -> [String] {
+    let adapters = try Folder.names(folder).filter {
+      $0.hasPrefix("adapter_model.") || $0 == "adapter_config.json"
+    }
+    guard let first = adapters.first else { return [] }
+    return [
+      "\(adapters.count == 1 ? first : adapters.joined(separator: " and ")) beside the weights: the adapter is not "
+        + "merged, the output is the model without it (merge it with peft's merge_and_unload first)"
+    ]
+  }
+
+  /// The checkpoint's tensors claimed by the rules that hold for it.
+  ///
+  /// A head that the configuration ties, but whose values are others than the token embedding's, is written.
+  private static func claimed(
+    _ engine: EngineLedger, _ source: any TensorSource, _ folder: String, _ notes: inout [String]
+  ) throws(TinctureError) -> Binding {
+    let architecture = engine.architecture
+    func claim(_ conditions: Set<Condition>) throws(TinctureError) -> Binding {
+      var binding = Binding(
+        architecture: architecture, hyperparameters: engine.hyperparameters,
+        conditions: conditions, queryFactor: engine.queryFactor,
+        rotaryFactors: engine.rotaryFactors, configPath: Folder.join(folder, "config.json"),
+        weightsPath: source.files.count == 1 ? source.files[0].path : folder,
+        files: source.files.map(\.path))
+      try binding.claim(source.tensors)
+      return binding
+    }
+    let binding = try claim(engine.conditions)
+    for (info, target, _) in binding.repeats {
+      guard let original = binding.source(of: target),
+        let place = try RepeatedTensor.firstDifference(info, original, in: source)
+      else { continue }
+      let difference =
+        info.shape == original.shape
+        ? "other values than \(original.name), first in row \(place.row), column \(place.column)"
+        : "another shape than \(original.name): \(info.shape), not \(original.shape)"
+      guard architecture.tensors.contains(where: { $0.role == .output && $0.condition == .untied })
+      else {
+        throw TinctureError(
+          .init("engine.head", .unsupported),
+          "the checkpoint has an output head of its own; llama.cpp's \(architecture.name) computes "
+            + "with the token embedding in its place",
+          place: .init(file: source.files[info.fileIndex].path, tensor: info.name),
+          expected: "the values of \(original.name), or no head", found: difference,
+          advice: "no GGUF of architecture \(architecture.name) can hold this model")
+      }
+      notes.append(
+        "config.json ties the output head to the token embedding, but \(info.name) has \(difference): "
+          + "the head is written, and transformers computes with it too")
+      return try claim(engine.conditions.subtracting([.tied]).union([.untied]))
+    }
+    if let conflict = engine.tyingConflict, binding.repeats.isEmpty,
+      !architecture.tensors.contains(where: {
+        $0.role == .output && binding.source(of: $0.to.text) != nil
+      })
+    {
+      throw conflict
+    }
+    return binding
   }
 
   /// The weight of a dense module; its file holds nothing else.

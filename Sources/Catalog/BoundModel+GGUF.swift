@@ -13,7 +13,7 @@ extension BoundModel {
     let keys = GGUFKeys(gguf)
     let name = try keys.string("general.architecture")
     if let type = gguf.value("general.type"), type != .string("model") {
-      throw keys.failure("general.type", "the file is no model", expected: "model")
+      throw keys.failure("general.type", "the file is not a model", expected: "model")
     }
     if options.preTokenizer != nil {
       throw TinctureError(
@@ -81,7 +81,7 @@ extension BoundModel {
     guard unknown.isEmpty else {
       throw TinctureError(
         .init("tensors.unknown", .unsupported),
-        "formats/\(architecture.fileName) does not know these tensors",
+        "\(BundledFile.path(architecture.fileName)) does not know these tensors",
         place: .init(file: gguf.path, tensor: unknown.first), found: Binding.list(unknown),
         advice: "their roles decide their types; add them to the architecture file")
     }
@@ -136,7 +136,7 @@ private struct GGUFKeys {
     default: value = nil
     }
     guard let value else {
-      throw failure(key, "the key is missing or no number", expected: "a number")
+      throw failure(key, "the key is missing or not a number", expected: "a number")
     }
     return value
   }

@@ -141,7 +141,16 @@ public struct CanonicalView: Sendable {
       BlockFormat.bf16.decode(base, rowCount: rows.count, rowLength: length, into: target)
     case .element(.f64):
       for index in 0..<count {
-        target[index] = Float(base.loadUnaligned(fromByteOffset: index * 8, as: Double.self))
+        let value = base.loadUnaligned(fromByteOffset: index * 8, as: Double.self)
+        target[index] = Float(value)
+        guard target[index].isFinite || !value.isFinite else {
+          throw TinctureError(
+            .init("weights.overflow", .unsupported),
+            "row \(rows.lowerBound + index / length), column \(index % length) becomes infinite in F32",
+            place: .init(file: source.files[info.fileIndex].path, tensor: info.name),
+            expected: "a weight within the range of F32", found: "\(value)",
+            advice: "GGUF's engines compute in single precision; check the checkpoint")
+        }
       }
     case .block(let format) where format.canEncode:
       format.decode(base, rowCount: rows.count, rowLength: length, into: target)

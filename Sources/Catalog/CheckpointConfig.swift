@@ -71,7 +71,7 @@ package struct HarmlessFields: Sendable {
     var names: Set<String> = []
     for file in try BundledFile.all(in: "config") where file.name == "config/harmless.json5" {
       let root = try JSON.parse(
-        file.bytes, file: "formats/" + file.name, mode: .lenient, code: "formats")
+        file.bytes, file: file.path, mode: .lenient, code: "formats")
       for (_, group) in try root.object() {
         for name in try group.array() { names.insert(try name.string()) }
       }

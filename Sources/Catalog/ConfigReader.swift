@@ -85,8 +85,9 @@ package struct ConfigReader {
       let said: String
       switch fallback {
       case .literal(.number(let value)) where name.kind == .integer:
-        hyperparameters.set(name, integer: Int(value))
-        said = String(Int(value))
+        guard let whole = Int(exactly: value) else { throw missing(field) }
+        hyperparameters.set(name, integer: whole)
+        said = String(whole)
       case .literal(.number(let value)):
         hyperparameters.set(name, number: value)
         said = String(value)
@@ -100,7 +101,7 @@ package struct ConfigReader {
       case .widthPerHead:
         let width = try hyperparameters.require(.width)
         let heads = try hyperparameters.require(.heads)
-        guard width % heads == 0 else { throw missing(field) }
+        guard heads > 0, width % heads == 0 else { throw missing(field) }
         hyperparameters.set(name, integer: width / heads)
         said = "\(width / heads), width over heads"
       case .literal: throw missing(field)
@@ -147,7 +148,8 @@ package struct ConfigReader {
   private func checkHeads() throws(TinctureError) {
     let heads = try hyperparameters.require(.heads)
     let keyValueHeads = try hyperparameters.require(.keyValueHeads)
-    guard heads % keyValueHeads == 0 else {
+    // A format file may allow zero.
+    guard heads > 0, keyValueHeads > 0, heads % keyValueHeads == 0 else {
       throw (config.present("num_key_value_heads") ?? config.root).error(
         "heads", "the heads cannot be shared out evenly",
         expected: "key-value heads that divide \(heads)", found: "\(keyValueHeads)")

@@ -11,6 +11,8 @@ package struct EngineLedger {
   package private(set) var queryFactor: Float = 1
   package private(set) var rotaryFactors: [Float]?
   package private(set) var notes: [String]
+  /// What is to be thrown when the checkpoint has no head and config.json says two things about tying it.
+  package let tyingConflict: TinctureError?
   private var rotary: RotarySettings?
   private var window: WindowSettings?
   /// What the checkpoint computes, where the metadata says it for llama.cpp.
@@ -23,6 +25,7 @@ package struct EngineLedger {
     hyperparameters = reader.hyperparameters
     notes = reader.notes
     conditions.insert(hyperparameters.flag(.tied) ? .tied : .untied)
+    tyingConflict = try Self.tyingConflict(config)
     if hyperparameters.flag(.attentionBias) { conditions.insert(.attentionBias) }
     if hyperparameters.flag(.feedForwardBias) { conditions.insert(.feedForwardBias) }
     let context = try hyperparameters.require(.contextLength)
@@ -75,6 +78,20 @@ package struct EngineLedger {
     return nil
   }
 
+  /// Versions of transformers look at different ones of the two objects: 4 at text_config, 5 at the root.
+  private static func tyingConflict(_ config: CheckpointConfig) throws(TinctureError)
+    -> TinctureError?
+  {
+    let key = "tie_word_embeddings"
+    guard let inner = config.text?.present(key), let outer = config.root.present(key),
+      try inner.bool() != outer.bool()
+    else { return nil }
+    return inner.error(
+      "tied", "config.json says two things about tying the output head, and there is no head",
+      expected: "\(try outer.bool()), as at the top", found: "\(try inner.bool())",
+      advice: "set both alike; with false the checkpoint needs lm_head.weight")
+  }
+
   /// The architecture's entries.
   package func metadata() throws(TinctureError) -> [(key: String, value: GGUFValue)] {
     var entries: [(key: String, value: GGUFValue)] = []
@@ -101,7 +118,7 @@ package struct EngineLedger {
           throw TinctureError(
             .init("architecture.metadataType", .invalidInput),
             "\(name.rawValue) cannot be written as \(rule.type.rawValue)",
-            place: .init(file: "formats/" + architecture.fileName, key: rule.key))
+            place: .init(file: BundledFile.path(architecture.fileName), key: rule.key))
         }
       }
     }

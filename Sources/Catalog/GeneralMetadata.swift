@@ -41,6 +41,8 @@ struct GeneralMetadata {
     guard Folder.kind(path) == .file else { return [] }
     let bytes = try InputFile(path: path).contents(limit: CheckpointConfig.byteLimit)
     let root = try JSON.parse(bytes, file: path, code: "generationConfig")
+    _ = try root.object()
+    if let node = root.present("do_sample") { _ = try node.bool() }
     let fields: [(keys: [String], name: String, isInteger: Bool)] = [
       (["top_k"], "top_k", true), (["top_p"], "top_p", false), (["min_p"], "min_p", false),
       (["xtc_probability"], "xtc_probability", false),
@@ -63,7 +65,13 @@ struct GeneralMetadata {
         }
         entries.append(("general.sampling." + field.name, .int32(value)))
       } else {
-        entries.append(("general.sampling." + field.name, .float32(Float(try node.double()))))
+        let value = Float(try node.double())
+        guard value.isFinite else {
+          throw node.error(
+            "range", "the number is out of range", expected: "a 32-bit float",
+            found: node.shortText)
+        }
+        entries.append(("general.sampling." + field.name, .float32(value)))
       }
     }
     return entries

@@ -33,7 +33,7 @@ package struct ConfigField: Sendable {
       switch self {
       case .null: "null"
       case .bool(let value): String(value)
-      case .number(let value): value == value.rounded() ? String(Int64(value)) : String(value)
+      case .number(let value): Int64(exactly: value).map { String($0) } ?? String(value)
       case .string(let value): "\"\(value)\""
       }
     }

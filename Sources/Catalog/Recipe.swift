@@ -23,6 +23,9 @@ public struct Recipe: Sendable {
   /// Whether it quantizes, or only chooses a float type.
   public var isQuantizing: Bool { format.isQuantized }
 
+  /// llama.cpp's `LLAMA_FTYPE_GUESSED`: "not specified", for mixes that llama-quantize does not have.
+  static let unnamedFileType: UInt32 = 1024
+
   /// The recipe of that name or alias, upper or lower case.
   ///
   /// - Throws: `recipe.unknown` with the names there are; any error of ``all()``.
@@ -45,11 +48,13 @@ public struct Recipe: Sendable {
     var owners: [String: String] = [:]
     for file in try BundledFile.all(in: "recipes") {
       let recipe = try Recipe(file: file.name, bytes: file.bytes)
-      for key in [recipe.name, "file type \(recipe.fileType)"] + recipe.aliases {
-        if let owner = owners.updateValue(file.name, forKey: key) {
+      var keys = [recipe.name] + recipe.aliases
+      if recipe.fileType != unnamedFileType { keys.append("file type \(recipe.fileType)") }
+      for key in keys {
+        if let owner = owners.updateValue(file.path, forKey: key) {
           throw TinctureError(
             .init("recipe.duplicate", .invalidInput), "two recipes share \"\(key)\"",
-            place: .init(file: file.name), found: owner)
+            place: .init(file: file.path), found: owner)
         }
       }
       recipes.append(recipe)
@@ -64,7 +69,8 @@ public struct Recipe: Sendable {
   /// - Throws: `recipe.syntax` and the like of the JSON scanner, `recipe.unknownKey`, `recipe.name`,
   ///   `recipe.unreachable` and the errors of ``RecipeRule``.
   package init(file: String, bytes: [UInt8]) throws(TinctureError) {
-    let json = try JSON.parse(bytes, file: file, mode: .lenient, code: "recipe")
+    let json = try JSON.parse(
+      bytes, file: BundledFile.path(file), mode: .lenient, code: "recipe")
     let known = ["name", "aliases", "summary", "fileType", "format", "rules"]
     for (key, _) in try json.object() {
       let name = try key.string()

@@ -11,7 +11,10 @@ enum CommonOptions {
     ),
     .value(
       "memory", "SIZE", hint: .size,
-      "Most memory for large buffers, such as 512M or 2G. Default: 1G. The output does not depend on it."
+      """
+      Most memory for large buffers and the tokenizer, such as 512M or 2G. Default: 1G. The output does \
+      not depend on it.
+      """
     ),
     .flag("force", "Replace the output if it exists."),
     .flag("quiet", short: "q", "Print errors only: no summary, no progress line."),

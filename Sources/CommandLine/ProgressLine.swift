@@ -47,7 +47,7 @@ final class ProgressLine: Sendable {
   static func text(_ progress: Progress, rate: Double?, columns: Int) -> String {
     var text = "\(Text.bytes(progress.completedBytes)) of \(Text.bytes(progress.totalBytes))"
     if let rate, rate > 0 {
-      text += "  \(Text.bytes(UInt64(rate)))/s"
+      text += "  \(Text.bytes(rate))/s"
       text += "  \(left(Double(progress.totalBytes - progress.completedBytes) / rate)) left"
     }
     text += "  " + progress.item
@@ -55,6 +55,7 @@ final class ProgressLine: Sendable {
   }
 
   private static func left(_ seconds: Double) -> String {
+    guard seconds < 1e9 else { return "a long time" }
     let total = Int(seconds.rounded(.up))
     if total < 60 { return "\(total) s" }
     if total < 3600 { return "\(total / 60) min \(total % 60) s" }

@@ -22,7 +22,7 @@ enum ReportText {
     if report.isWritten {
       let rate = seconds > 0 ? Double(plan.byteCount) / seconds : 0
       lines.append(
-        "  \(Text.fixed(seconds, 2)) s, \(Text.bytes(UInt64(rate)))/s, "
+        "  \(Text.fixed(seconds, 2)) s, \(Text.bytes(rate))/s, "
           + "\(report.threads) thread\(report.threads == 1 ? "" : "s")")
     } else {
       lines.append("  dry run: nothing was written")

@@ -29,6 +29,11 @@ enum Text {
     return fixed(value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0) + " " + unit
   }
 
+  /// The same of a number that was divided; one that is too large for bytes shows as the largest.
+  static func bytes(_ count: Double) -> String {
+    bytes(UInt64(exactly: count.rounded(.down)) ?? (count > 0 ? .max : 0))
+  }
+
   /// A duration in seconds.
   static func seconds(_ duration: Duration) -> Double {
     let parts = duration.components

@@ -6,7 +6,8 @@ enum Tool {
   static func run(_ words: [String?]) -> ExitStatus {
     var commandName: String?
     let known = words.compactMap { $0 }
-    let json = known.prefix { $0 != "--" }.contains("--json")
+    // Whoever writes it anywhere reads JSON, also of a command line that is wrong.
+    let json = known.contains { $0 == "--json" || $0.hasPrefix("--json=") }
     do throws(TinctureError) {
       for (index, word) in words.enumerated() where word == nil {
         throw TinctureError(

@@ -9,7 +9,7 @@ enum ValueParser {
       let value = Int(text), value >= 1, value <= limit
     else {
       throw TinctureError(
-        .init("argument.count", .usage), "--\(option) is no such count",
+        .init("argument.count", .usage), "--\(option) is not a possible number",
         expected: "a whole number from 1 to \(limit)", found: "'\(text)'")
     }
     return value
@@ -19,7 +19,7 @@ enum ValueParser {
   /// 1024s, `KB MB GB TB` in 1000s; no unit or `B` is bytes.
   static func size(_ text: String, option: String) throws(TinctureError) -> UInt64 {
     let wrong = TinctureError(
-      .init("argument.size", .usage), "--\(option) is no size",
+      .init("argument.size", .usage), "--\(option) is not a size",
       expected: "a number with a unit: 512M, 1.5G (1024s), 2GB (1000s)", found: "'\(text)'")
     var number = 0.0
     var divisor = 0.0

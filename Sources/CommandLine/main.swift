@@ -1,5 +1,6 @@
 import Tincture
 
+Console.completeStreams()
 Console.ignoreWriteSignals()
 Interrupts.install()
 Console.end(Tool.run(Console.arguments()))

@@ -80,6 +80,13 @@ package final class FileCursor {
     return bytes
   }
 
+  /// Asks the system for the room of what was found to fit into the file.
+  private func checkMemory(_ byteCount: Int, _ what: String) throws(TinctureError) {
+    try located(file: file.path) { () throws(TinctureError) in
+      try Allocation.check(byteCount, for: what)
+    }
+  }
+
   /// Appends the next `count` bytes to `bytes`.
   private func append(_ count: Int, to bytes: inout [UInt8], _ what: String) throws(TinctureError) {
     if count <= window.count {
@@ -101,6 +108,7 @@ package final class FileCursor {
     let (byteCount, overflow) = UInt64(count).multipliedReportingOverflow(
       by: UInt64(MemoryLayout<T>.size))
     try require(overflow ? .max : byteCount, what)
+    try checkMemory(Int(byteCount), what)
     var values: [T] = []
     values.reserveCapacity(count)
     let perWindow = window.count / MemoryLayout<T>.size
@@ -120,8 +128,14 @@ package final class FileCursor {
   /// The next `count` strings, each an u64 length and its bytes.
   package func strings(count: Int, _ what: String) throws(TinctureError) -> ByteStrings {
     var strings = ByteStrings()
+    try checkMemory(count * MemoryLayout<Int>.size, what)
     strings.reserve(count: count, byteCount: 0)
     while true {
+      // Growing doubles the room, and the old one is there until then.
+      let used = strings.storage.count
+      if strings.storage.capacity - used < window.count {
+        try checkMemory(used * 2 + window.count, what)
+      }
       appendWhole(count, to: &strings)
       guard strings.count < count else { break }
       // The next one goes beyond the window.

@@ -36,7 +36,7 @@ extension GGUFHeader {
     let bytes = try cursor.bytes(length, "key \(index)")
     guard let key = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
       throw cursor.error(
-        "key.text", "key \(index) is no text", at: start, expected: "UTF-8 without zero bytes",
+        "key.text", "key \(index) is not text", at: start, expected: "UTF-8 without zero bytes",
         found: hex(Array(bytes.prefix(16))))
     }
     return key

@@ -44,7 +44,7 @@ extension GGUFHeader {
     let bytes = try cursor.bytes(length, "the name of tensor \(index)")
     guard let name = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
       throw cursor.error(
-        "tensor.name", "the name of tensor \(index) is no text", at: start,
+        "tensor.name", "the name of tensor \(index) is not text", at: start,
         expected: "UTF-8 without zero bytes", found: hex(Array(bytes.prefix(16))))
     }
     return name

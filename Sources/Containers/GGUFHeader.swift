@@ -65,7 +65,7 @@ package struct GGUFHeader: Sendable {
       throw TinctureError(
         .init("gguf.header.tooLarge", .limit), "the header is larger than any model's",
         place: error.place, expected: "at most \(GGUFLimit.headerByteCount) bytes",
-        advice: "the file is damaged or no model; download or copy it again")
+        advice: "the file is damaged or not a model; download or copy it again")
     }
   }
 

@@ -81,7 +81,7 @@ public struct GGUFLayout: Sendable {
       }
       offset = end
     }
-    let header = GGUFWriter.header(metadata: metadata, alignment: alignment, tensors: list)
+    let header = try GGUFWriter.header(metadata: metadata, alignment: alignment, tensors: list)
     self.tensors = zip(list, sizes).map { entry, size in
       TensorInfo(
         name: entry.tensor.name, type: entry.tensor.type, shape: entry.tensor.shapeAsWritten,

@@ -11,8 +11,13 @@ struct GGUFWriter {
   static func header(
     metadata: [(key: String, value: GGUFValue)], alignment: Int,
     tensors: [(tensor: GGUFLayout.Request, id: UInt32, offset: UInt64)]
-  ) -> [UInt8] {
+  ) throws(TinctureError) -> [UInt8] {
     var writer = GGUFWriter()
+    var size = 64 + alignment
+    for (key, value) in metadata { size += 12 + key.utf8.count + byteCount(value) }
+    for entry in tensors { size += 64 + entry.tensor.name.utf8.count }
+    try Allocation.check(size, for: "the header")
+    writer.bytes.reserveCapacity(size)
     writer.bytes += "GGUF".utf8
     writer.append(version)
     writer.append(UInt64(tensors.count))
@@ -33,6 +38,26 @@ struct GGUFWriter {
     let padding = (alignment - writer.bytes.count % alignment) % alignment
     if !tensors.isEmpty { writer.bytes += [UInt8](repeating: 0, count: padding) }
     return writer.bytes
+  }
+
+  /// At least the bytes that `value` takes.
+  private static func byteCount(_ value: GGUFValue) -> Int {
+    switch value {
+    case .string(let text): 8 + text.bytes.count
+    case .array(let array): byteCount(array)
+    default: 8
+    }
+  }
+
+  private static func byteCount(_ array: GGUFArray) -> Int {
+    switch array {
+    case .uint8(let items): 12 + items.count
+    case .int8(let items): 12 + items.count
+    case .bool(let items): 12 + items.count
+    case .strings(let items): 12 + items.storage.count + 8 * items.count
+    case .arrays(let items): items.reduce(12) { $0 + 4 + byteCount($1) }
+    default: 12 + 8 * array.count
+    }
   }
 
   private mutating func append<T: FixedWidthInteger>(_ value: T) {

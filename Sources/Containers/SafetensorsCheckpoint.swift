@@ -83,6 +83,13 @@ public struct SafetensorsCheckpoint: TensorSource {
       candidates = names.filter { $0.hasSuffix(".safetensors") }
     }
     guard let first = candidates.first else { throw nothing(folder, names) }
+    if standard.isEmpty, let shard = candidates.first(where: { shardCount($0) != nil }) {
+      throw TinctureError(
+        .init("checkpoint.noIndex", .invalidInput), "the folder holds shards, but not their index",
+        place: .init(file: Folder.join(folder, index)),
+        expected: "\(index) and \(shardCount(shard) ?? 0) shards", found: list(candidates),
+        advice: "download \(index) into the folder")
+    }
     guard candidates.count == 1 else {
       throw TinctureError(
         .init("checkpoint.ambiguous", .invalidInput),
@@ -97,6 +104,14 @@ public struct SafetensorsCheckpoint: TensorSource {
         advice: "merge it into its base model with peft's merge_and_unload, then save that")
     }
     return first
+  }
+
+  /// How many shards there are, when the name is that of one of several: `model-00001-of-00004.safetensors`.
+  private static func shardCount(_ name: String) -> Int? {
+    guard let match = name.firstMatch(of: /-\d+-of-(\d+)\.safetensors$/), let count = Int(match.1),
+      count > 1
+    else { return nil }
+    return count
   }
 
   private static func nothing(_ folder: String, _ names: [String]) -> TinctureError {

@@ -55,14 +55,14 @@ extension SafetensorsHeader {
   )] {
     guard node.kind == .object else {
       throw node.error(
-        "metadata", "__metadata__ is no object", expected: "an object of strings",
+        "metadata", "__metadata__ is not an object", expected: "an object of strings",
         found: node.shortText)
     }
     var metadata: [(key: String, value: String)] = []
     for (key, value) in node.members {
       guard value.kind == .string else {
         throw value.error(
-          "metadata", "a value of __metadata__ is no string", expected: "string",
+          "metadata", "a value of __metadata__ is not a string", expected: "string",
           found: value.shortText)
       }
       metadata.append((try key.string(), try value.string()))
@@ -143,7 +143,7 @@ extension SafetensorsHeader {
     var numbers: [UInt64] = []
     guard try node.array().count == 2 else {
       throw node.error(
-        "offsets", "data_offsets are no pair", expected: "[begin, end]",
+        "offsets", "data_offsets are not a pair", expected: "[begin, end]",
         found: "\(node.count) numbers")
     }
     for element in node.elements { numbers.append(try element.uint64()) }

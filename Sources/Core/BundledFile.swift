@@ -7,6 +7,15 @@ package struct BundledFile: Sendable {
   package let name: String
   package let bytes: [UInt8]
 
+  /// Where it was read, for errors: below `TINCTURE_FORMATS` when that is set, else `formats/…`, the place in the
+  /// sources of the file compiled in.
+  package var path: String { Folder.join(BundledFile.override ?? "formats", name) }
+
+  /// The same for a file of which only the name is known.
+  package static func path(_ name: String) -> String {
+    Folder.join(override ?? "formats", name)
+  }
+
   /// Files whose name starts with `folder/`, sorted by name.
   ///
   /// - Throws: `file.read` when `TINCTURE_FORMATS` names a folder that cannot be read.

@@ -8,6 +8,17 @@ package enum Console {
     case error = 2
   }
 
+  /// Opens the null device in the place of standard streams that the caller has closed.
+  ///
+  /// Otherwise the next file opened would get such a stream's number, and a message could be written into a model. What
+  /// is printed to a closed stream is lost without an error, as it is behind a closed pipe.
+  package static func completeStreams() {
+    for number in Int32(0)...2 where fcntl(number, F_GETFD) == -1 {
+      // The lowest free number is taken, which is this one.
+      _ = open("/dev/null", O_RDWR)
+    }
+  }
+
   /// Writes all of `bytes`.
   ///
   /// - Returns: false when the reader has gone (a closed pipe); then nothing more is worth writing.

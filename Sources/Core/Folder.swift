@@ -28,6 +28,13 @@ package enum Folder {
     return FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
   }
 
+  /// Bytes of the file at `path` (links followed), nil when there is none.
+  package static func byteCount(_ path: String) -> UInt64? {
+    var status = stat()
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+    return UInt64(max(0, status.st_size))
+  }
+
   /// Names in the folder `path`, sorted by bytes, without `.` and `..`.
   package static func names(_ path: String) throws(TinctureError) -> [String] {
     guard let handle = opendir(path) else { throw SystemError.cannotRead(path, "list", errno) }

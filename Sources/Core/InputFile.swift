@@ -107,6 +107,9 @@ public final class InputFile: Sendable {
         expected: "\(count) bytes from byte \(offset)", found: "a file of \(byteCount) bytes",
         advice: "download or copy the file again")
     }
+    try located(file: path) { () throws(TinctureError) in
+      try Allocation.check(count, for: "the file's contents")
+    }
     var failure: TinctureError?
     let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
       do throws(TinctureError) {

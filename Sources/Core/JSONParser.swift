@@ -19,9 +19,13 @@ struct JSONParser {
     guard bytes.count < Int(UInt32.max) else {
       throw fail("size", "the text is too long", found: "\(bytes.count) bytes")
     }
+    let bound = bytes.withUnsafeBufferPointer { JSONParser.nodeBound($0) }
+    try located(file: file) { () throws(TinctureError) in
+      try Allocation.check(bound * MemoryLayout<JSONNode>.stride, for: "the text's structure")
+    }
     var failure: TinctureError?
     bytes.withUnsafeBufferPointer { buffer in
-      nodes.reserveCapacity(JSONParser.nodeBound(buffer))
+      nodes.reserveCapacity(bound)
       do throws(TinctureError) {
         try skipSpace(buffer)
         try value(buffer, depth: 0)

@@ -1,21 +1,38 @@
 import CSystem
 import Glibc
+import Synchronization
 
 /// A file written under `NAME.partial` and renamed to its final name when whole.
 ///
 /// The partial file is locked, so two runs cannot write one target. Until ``commit()`` the final name is
 /// untouched; ``abandon()`` (and `deinit`) removes the partial file. `write` is safe from several threads.
+///
+/// The partial file begins with ``marker`` until it is synced: a run that was killed leaves a file that no reader takes
+/// for whole and that the next run knows for its own. A file of that name that begins otherwise is somebody else's and
+/// is not touched.
 package final class OutputFile: Sendable {
+  /// First bytes of a file that is not whole yet.
+  static let marker = Array("tincture partial".utf8)
+
+  private struct Start {
+    /// The bytes that belong where the marker stands, as far as they were written.
+    var bytes = [UInt8](repeating: 0, count: OutputFile.marker.count)
+    /// End of everything written so far.
+    var end: UInt64 = 0
+  }
+
   package let path: String
   package let partialPath: String
   private let descriptor: Int32
   private let replaces: Bool
   private let state = OnceFlag()
+  private let start = Mutex(Start())
 
   /// Creates `path + ".partial"` and reserves `byteCount` bytes for it.
   ///
   /// - Parameter replacing: whether an existing file at `path` may be replaced.
-  /// - Throws: `file.exists`, `file.busy`, `file.write`, `disk.full` (exit 6, before anything is written).
+  /// - Throws: `file.exists`, `file.busy`, `file.partial` (the partial name is somebody else's), `file.write`,
+  ///   `disk.full` (exit 6, before anything is written).
   package init(path: String, byteCount: UInt64, replacing: Bool) throws(TinctureError) {
     try OutputFile.check(path: path, replacing: replacing)
     self.path = path
@@ -23,6 +40,7 @@ package final class OutputFile: Sendable {
     partialPath = path + ".partial"
     descriptor = try OutputFile.openLocked(partialPath)
     do throws(TinctureError) {
+      try writeAll(OutputFile.marker, at: 0)
       try reserve(byteCount, folder: Folder.split(path).folder)
     } catch {
       abandon()
@@ -91,13 +109,29 @@ package final class OutputFile: Sendable {
         close(descriptor)
         continue
       }
-      guard status.st_mode & S_IFMT == S_IFREG, ftruncate(descriptor, 0) == 0 else {
+      guard status.st_mode & S_IFMT == S_IFREG, isOurs(descriptor, status.st_size) else {
+        close(descriptor)
+        throw TinctureError(
+          .init("file.partial", .cannotWrite),
+          "the name under which the output is written is taken by a file that is not ours",
+          place: .init(file: path), expected: "no such file, or one that an interrupted run left",
+          advice: "move it away, or give another output name")
+      }
+      guard ftruncate(descriptor, 0) == 0 else {
         let number = errno
         close(descriptor)
         throw SystemError.cannotWrite(path, "empty", number)
       }
       return descriptor
     }
+  }
+
+  /// Whether the file is empty or begins with the marker.
+  private static func isOurs(_ descriptor: Int32, _ size: off_t) -> Bool {
+    guard size > 0 else { return true }
+    var bytes = [UInt8](repeating: 0, count: marker.count)
+    let count = bytes.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, $0.count, 0) }
+    return count == marker.count && bytes == marker
   }
 
   private func reserve(_ byteCount: UInt64, folder: String) throws(TinctureError) {
@@ -118,9 +152,27 @@ package final class OutputFile: Sendable {
     }
   }
 
-  /// Writes `bytes` at `offset`.
+  /// Writes `bytes` at `offset`; the first bytes of the file are held back until ``sync()``.
   package func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(TinctureError) {
-    guard let base = bytes.baseAddress else { return }
+    guard !bytes.isEmpty else { return }
+    let first = UInt64(OutputFile.marker.count)
+    let held = offset < first ? min(bytes.count, Int(first - offset)) : 0
+    start.withLock { start in
+      for index in 0..<held { start.bytes[Int(offset) + index] = bytes[index] }
+      start.end = max(start.end, offset + UInt64(bytes.count))
+    }
+    try writeNow(.init(rebasing: bytes[held...]), at: offset + UInt64(held))
+  }
+
+  private func writeAll(_ bytes: [UInt8], at offset: UInt64) throws(TinctureError) {
+    let result = bytes.withUnsafeBytes { raw in
+      Result { () throws(TinctureError) in try writeNow(raw, at: offset) }
+    }
+    try result.get()
+  }
+
+  private func writeNow(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(TinctureError) {
+    guard let base = bytes.baseAddress, !bytes.isEmpty else { return }
     if let number = FileFaults.injected(.write) {
       throw SystemError.cannotWrite(path, "write", number).at(byteOffset: offset)
     }
@@ -165,6 +217,14 @@ package final class OutputFile: Sendable {
 
   /// Waits until the file's bytes are on the disk.
   func sync() throws(TinctureError) {
+    let start = start.withLock { $0 }
+    let count = Int(min(start.end, UInt64(start.bytes.count)))
+    try writeAll(Array(start.bytes.prefix(count)), at: 0)
+    if count < start.bytes.count {
+      guard ftruncate(descriptor, off_t(count)) == 0 else {
+        throw SystemError.cannotWrite(path, "shorten", errno)
+      }
+    }
     if let number = FileFaults.injected(.sync) {
       throw SystemError.cannotWrite(path, "sync", number)
     }

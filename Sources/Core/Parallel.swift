@@ -17,6 +17,17 @@ package enum Parallel {
   /// Number of processors this process may run on.
   package static var processorCount: Int { Int(ts_processor_count()) }
 
+  /// Whether there is address space for the stacks of so many further threads.
+  ///
+  /// Dispatch waits for ever for a thread that the system cannot start; one thread does the work then.
+  fileprivate static func canStart(_ count: Int) -> Bool {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0,
+      limit.rlim_cur != rlim_t.max
+    else { return true }
+    return Allocation.isAvailable(count * (16 << 20))
+  }
+
   /// Runs `body` on the chunks `[0, chunk)`, `[chunk, 2·chunk)` … of `0..<count`.
   ///
   /// Chunks are handed out in order and never depend on `threads`. When several fail, the error of the lowest
@@ -27,7 +38,7 @@ package enum Parallel {
   ) throws(TinctureError) {
     precondition(chunk > 0 && threads > 0, "chunk \(chunk), threads \(threads)")
     let chunkCount = (count + chunk - 1) / chunk
-    if threads == 1 || chunkCount <= 1 {
+    if threads == 1 || chunkCount <= 1 || !canStart(threads - 1) {
       for index in 0..<chunkCount {
         try body(index * chunk..<min(count, (index + 1) * chunk))
       }

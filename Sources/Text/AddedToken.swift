@@ -41,7 +41,7 @@ public struct AddedToken: Sendable, Hashable {
     let number: Int
     if id.kind == .string {
       guard let parsed = Int(try id.string()) else {
-        throw id.error("id", "the key is no token id", expected: "digits", found: id.shortText)
+        throw id.error("id", "the key is not a token id", expected: "digits", found: id.shortText)
       }
       number = parsed
     } else {

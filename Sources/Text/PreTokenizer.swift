@@ -151,7 +151,7 @@ public struct KnownPreTokenizers: Sendable {
     var allPatterns: [String: [String]] = [:]
     for file in try BundledFile.all(in: "pretokenizers") {
       let root = try JSON.parse(
-        file.bytes, file: "formats/" + file.name, mode: .lenient, code: "pretokenizers")
+        file.bytes, file: file.path, mode: .lenient, code: "pretokenizers")
       var patterns: [String: [String]] = [:]
       for member in try root.member("patterns").object() {
         patterns[try member.key.string()] = try strings(member.value)

@@ -79,7 +79,7 @@ public struct SpecialTokens: Sendable {
     guard self.id(of: role) == nil else { return }
     guard id < limit else {
       notes.append(
-        "\(origin) gives the \(role.rawValue) token the id \(id), which is no token (there are "
+        "\(origin) gives the \(role.rawValue) token the id \(id), which is not a token (there are "
           + "\(limit)): left out")
       return
     }
@@ -199,7 +199,7 @@ public struct SpecialTokens: Sendable {
     }
     for id in ends {
       guard id < tokenCount else {
-        notes.append("the end token \(id) is no token (there are \(tokenCount)): left out")
+        notes.append("the end token \(id) is not a token (there are \(tokenCount)): left out")
         continue
       }
       if self.id(of: .eos) == nil {

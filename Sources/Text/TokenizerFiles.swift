@@ -44,11 +44,21 @@ public struct TokenizerFiles: Sendable {
     self.generationEndIDs = generationEndIDs
   }
 
+  /// Bytes that reading the tokenizer of `folder` and making metadata of it take at most at one time: an estimate from
+  /// the sizes of the files, measured on Gemma's 262,144 tokens and rounded up.
+  package static func memoryByteCount(folder: String) -> Int {
+    func size(_ name: String) -> Int {
+      let count = Folder.byteCount(Folder.join(folder, name)) ?? 0
+      return Int(clamping: min(count, UInt64(TokenizerJSON.byteLimit)))
+    }
+    return size("tokenizer.json") * 4 + (size("tokenizer.model") + size("vocab.txt")) * 8
+  }
+
   /// Reads the tokenizer files of `folder`. Cost: dominated by `tokenizer.json` (Gemma's 33 MB: about 0.1 s).
   ///
   /// - Parameter wholeJSON: reads the vocabulary of tokenizer.json also beside a tokenizer.model.
   /// - Throws: `tokenizer.missing` when there is neither `tokenizer.model`, `tokenizer.json` nor `vocab.txt`; the
-  ///   errors of each file's reader.
+  ///   errors of each file's reader; `memory.exhausted` when the system has no room for them.
   public static func open(
     folder: String, wholeJSON: Bool = false
   ) throws(TinctureError) -> TokenizerFiles {
@@ -59,6 +69,9 @@ public struct TokenizerFiles: Sendable {
     }
     func path(_ name: String) -> String { Folder.join(folder, name) }
     let small = 32 << 20
+    try located(file: folder) { () throws(TinctureError) in
+      try Allocation.check(memoryByteCount(folder: folder), for: "the tokenizer")
+    }
 
     var sentencePiece: SentencePieceModel?
     if let data = try bytes("tokenizer.model", limit: 128 << 20) {
@@ -102,6 +115,7 @@ public struct TokenizerFiles: Sendable {
     if let data = try bytes("generation_config.json", limit: small) {
       let root = try JSON.parse(
         data, file: path("generation_config.json"), code: "generation_config")
+      _ = try root.object()
       endIDs = try readIDs(root.present("eos_token_id"))?.ids ?? []
     }
     return TokenizerFiles(

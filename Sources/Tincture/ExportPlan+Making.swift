@@ -46,11 +46,18 @@ extension ExportPlan {
         pairs.append((key, value))
       }
     }
+    let known = try MetadataTypes.load()
+    var tokenCount: Int?
+    if case .array(let tokens) = pairs.first(where: { $0.key == "tokenizer.ggml.tokens" })?.value {
+      tokenCount = tokens.count
+    }
     for override in options.metadata {
       let existing = pairs.first { $0.key == override.key }?.value
       set(
         override.key,
-        try override.value(existing: existing, architecture: model.architecture))
+        try override.value(
+          existing: existing, architecture: model.architecture, known: known,
+          tokenCount: tokenCount))
     }
     set("general.quantization_version", .uint32(2))
     set("general.file_type", .uint32(recipe.fileType))
@@ -73,6 +80,15 @@ extension ExportPlan {
     _ split: GGUFSplitLayout?
   ) -> [String] {
     var notes = model.notes
+    let double = entries.filter { entry in
+      entry.tensor.expression.sources.contains { $0.info.type == .element(.f64) }
+    }
+    if !double.isEmpty {
+      let isOne = double.count == 1
+      notes.append(
+        "\(double.count) tensor\(isOne ? " is" : "s are") F64 in the source and pass\(isOne ? "es" : "") through F32: "
+          + "engines compute in single precision at most")
+    }
     let lossy = entries.filter { entry in
       guard entry.format.isQuantized, !entry.isCopy else { return false }
       return entry.tensor.expression.sources.contains { source in

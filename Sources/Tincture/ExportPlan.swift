@@ -121,9 +121,9 @@ public struct ExportPlan: Sendable {
     heldByteCount + Exporter.slabSizes(entries).total * threads
   }
 
-  /// Header and importance rows, held while the job runs.
+  /// Headers, the metadata they were made of, and importance rows, held while the job runs.
   var heldByteCount: Int {
-    layouts.reduce(0) { $0 + $1.header.count }
+    layouts.reduce(0) { $0 + $1.header.count * 2 }
       + entries.reduce(0) { $0 + ($1.importance?.count ?? 0) * MemoryLayout<Float>.size }
   }
 }

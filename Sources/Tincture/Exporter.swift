@@ -68,7 +68,7 @@ struct Exporter: Sendable {
   /// - Returns: how many workers ran at most.
   func run(_ resources: Resources) throws(TinctureError) -> Int {
     let held = plan.heldByteCount
-    try resources.memory.lease(held, for: "the header and the importance rows")
+    try resources.memory.lease(held, for: "the metadata and the importance rows")
     defer { resources.memory.giveBack(held) }
     let pool = try SlabPool(
       Exporter.slabSizes(plan.entries), threads: min(resources.threads, max(1, chunks.count)),
@@ -84,7 +84,9 @@ struct Exporter: Sendable {
         try resources.cancellation.check()
         let chunk = chunks[index]
         let entry = plan.entries[chunk.entry]
-        let count = try located(tensor: entry.name, layer: entry.layer) {
+        let count = try located(
+          file: sourcePath(entry), tensor: entry.name, layer: entry.layer
+        ) {
           () throws(TinctureError) in
           try pool.withSlab { (slab) throws(TinctureError) in try write(chunk, of: entry, slab) }
         }
@@ -94,6 +96,13 @@ struct Exporter: Sendable {
       }
     }
     return pool.count
+  }
+
+  /// The file that the tensor's rows come from, for errors.
+  private func sourcePath(_ entry: ExportPlan.Entry) -> String? {
+    entry.tensor.expression.sources.first.map {
+      plan.model.source.files[$0.info.fileIndex].path
+    }
   }
 
   private func write(_ bytes: [UInt8], to output: OutputFile) throws(TinctureError) {

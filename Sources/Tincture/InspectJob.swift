@@ -2,7 +2,8 @@ import TinctureCatalog
 import TinctureContainers
 import TinctureCore
 
-/// Says what is in a checkpoint and what a recipe would make of it; reads no weights.
+/// Says what is in a checkpoint and what a recipe would make of it; reads no weights but a head that is to be
+/// compared with the token embedding.
 public struct InspectJob: Sendable {
   public let checkpoint: Checkpoint
   public let binding: BindingOptions

@@ -1,10 +1,12 @@
+import TinctureCatalog
 import TinctureContainers
 import TinctureCore
 
 /// A metadata key the user sets: `KEY=VALUE` or `KEY:TYPE=VALUE`.
 ///
-/// Types: `str bool u8 i8 u16 i16 u32 i32 u64 i64 f32 f64`, and `str[]` for a list split at commas. Without a
-/// type the value takes the type the key has in the model, or is a string when the model has no such key.
+/// Types: `str bool u8 i8 u16 i16 u32 i32 u64 i64 f32 f64`, and `str[]` for a list split at commas. A key that
+/// engines read has one type only (`formats/config/metadata-types.json5`). Any other key takes, when no type is
+/// given, the type it has in the model, or is a string when the model has no such key.
 public struct MetadataOverride: Sendable, Hashable {
   public let key: String
   /// The type's name as given, nil for "the key's own".
@@ -47,9 +49,11 @@ public struct MetadataOverride: Sendable, Hashable {
 
   /// Keys that describe the file, the tensors or the vocabulary: only the checkpoint decides them.
   private static let structural: Set<String> = [
-    "general.architecture", "general.alignment", "general.file_type",
+    "general.architecture", "general.type", "general.alignment", "general.file_type",
     "general.quantization_version", "tokenizer.ggml.model", "tokenizer.ggml.tokens",
     "tokenizer.ggml.scores", "tokenizer.ggml.token_type", "tokenizer.ggml.merges",
+    "tokenizer.ggml.token_type_count", "tokenizer.ggml.precompiled_charsmap",
+    "tokenizer.ggml.suppress_tokens",
   ]
 
   /// - Throws: `metadata.structural` when the key is the model's own to decide.
@@ -67,12 +71,33 @@ public struct MetadataOverride: Sendable, Hashable {
 
   /// The typed value.
   ///
-  /// - Parameter existing: the key's value in the model, if it has one.
-  /// - Throws: `metadata.value` when the text is no value of the type; `metadata.structural`.
-  func value(existing: GGUFValue?, architecture: String) throws(TinctureError) -> GGUFValue {
+  /// - Parameters:
+  ///   - existing: the key's value in the model, if it has one.
+  ///   - known: the types of the keys that engines read.
+  ///   - tokenCount: size of the vocabulary, nil when the model has none.
+  /// - Throws: `metadata.value` when the text is no value of the type; `metadata.keyType` for another type than
+  ///   engines read; `metadata.token` for an id beyond the vocabulary; `metadata.structural`.
+  func value(
+    existing: GGUFValue?, architecture: String, known: MetadataTypes, tokenCount: Int?
+  ) throws(TinctureError) -> GGUFValue {
     try checkAllowed(architecture: architecture)
     var type = self.type ?? "str"
-    if self.type == nil, let existing { type = try typeName(existing) }
+    if let kind = known.kind(of: key) {
+      guard self.type == nil || self.type == kind.typeName else {
+        throw TinctureError(
+          .init("metadata.keyType", .usage), "--metadata: the key has another type",
+          place: .init(key: key), expected: kind.typeName, found: type,
+          advice: "leave the type out; llama.cpp would not load the file with another one")
+      }
+      type = kind.typeName
+      if kind == .token, let tokenCount, let id = UInt32(text), Int(id) >= tokenCount {
+        throw TinctureError(
+          .init("metadata.token", .usage), "--metadata: the vocabulary has no such token",
+          place: .init(key: key), expected: "0 to \(tokenCount - 1)", found: text)
+      }
+    } else if self.type == nil, let existing {
+      type = try typeName(existing)
+    }
     let value: GGUFValue? =
       switch type {
       case "str": .string(GGUFString(text))

@@ -13,6 +13,12 @@ final class Slab: Sendable {
 
     var total: Int { source + values + encoded }
 
+    /// Each at a multiple of 64 bytes.
+    var rounded: Sizes {
+      func up(_ count: Int) -> Int { (count + 63) / 64 * 64 }
+      return Sizes(source: up(source), values: up(values), encoded: up(encoded))
+    }
+
     mutating func cover(_ other: Sizes) {
       source = max(source, other.source)
       values = max(values, other.values)
@@ -20,6 +26,7 @@ final class Slab: Sendable {
     }
   }
 
+  private let whole: Unchecked<UnsafeMutableRawBufferPointer>
   private let buffers:
     Unchecked<
       (
@@ -28,14 +35,18 @@ final class Slab: Sendable {
       )
     >
 
-  init(_ sizes: Sizes) {
-    func allocate(_ byteCount: Int) -> UnsafeMutableRawBufferPointer {
-      .allocate(byteCount: byteCount, alignment: 64)
-    }
+  /// - Throws: `memory.exhausted` when the system has no room.
+  init(_ sizes: Sizes) throws(TinctureError) {
+    let whole = try Allocation.aligned(sizes.rounded.total, for: "a worker's buffers")
+    let firstEnd = sizes.rounded.source
+    let secondEnd = firstEnd + sizes.rounded.values
+    self.whole = Unchecked(whole)
     buffers = Unchecked(
       (
-        allocate(sizes.source), allocate(sizes.values).bindMemory(to: Float.self),
-        allocate(sizes.encoded)
+        UnsafeMutableRawBufferPointer(rebasing: whole[0..<sizes.source]),
+        UnsafeMutableRawBufferPointer(rebasing: whole[firstEnd..<firstEnd + sizes.values])
+          .bindMemory(to: Float.self),
+        UnsafeMutableRawBufferPointer(rebasing: whole[secondEnd..<secondEnd + sizes.encoded])
       ))
   }
 
@@ -46,11 +57,7 @@ final class Slab: Sendable {
   /// Bytes as they are written.
   var encoded: UnsafeMutableRawBufferPointer { buffers.value.encoded }
 
-  deinit {
-    source.deallocate()
-    UnsafeMutableRawBufferPointer(values).deallocate()
-    encoded.deallocate()
-  }
+  deinit { whole.value.deallocate() }
 }
 
 /// As many slabs as workers, leased from the memory budget once and used again for every chunk.
@@ -74,10 +81,21 @@ final class SlabPool: Sendable {
       budget.giveBack(sizes.total)
       throw error
     }
-    count = 1 + extra
-    leasedBytes = sizes.total * (1 + extra)
+    var slabs: [Slab] = []
+    do throws(TinctureError) {
+      for _ in 0...extra { slabs.append(try Slab(sizes)) }
+    } catch {
+      // One worker is enough; fewer than asked for is no error.
+      guard !slabs.isEmpty else {
+        budget.giveBack(sizes.total * (1 + extra))
+        throw error
+      }
+      budget.giveBack(sizes.total * (1 + extra - slabs.count))
+    }
+    count = slabs.count
+    leasedBytes = sizes.total * slabs.count
     self.budget = budget
-    idle = Mutex((0...extra).map { _ in Slab(sizes) })
+    idle = Mutex(slabs)
   }
 
   deinit { budget.giveBack(leasedBytes) }

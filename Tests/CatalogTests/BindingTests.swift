@@ -207,13 +207,3 @@ import TinctureTestSupport
     #expect(model.notes.contains { $0.contains("query_pre_attn_scalar") })
   }
 }
-
-@Suite struct GGUFBindingTests {
-  @Test func aFileOfNoKnownModelIsRefused() throws {
-    let path = Repository.path("golden/containers/whole.gguf")
-    let file = try GGUFFile.open(path)
-    let error = try #require(throws: TinctureError.self) { _ = try BoundModel.bind(gguf: file) }
-    #expect(error.place.file == path)
-    #expect(error.code.kind == .unsupported || error.code.kind == .invalidInput)
-  }
-}

@@ -135,6 +135,13 @@ import TinctureTestSupport
     Refusal(
       bert, #""position_embedding_type": "relative_key""#, "engine.field", "position_embedding_type"
     ),
+    Refusal(gemma3, #""hidden_act": 1e300"#, "engine.field", "hidden_act"),
+    Refusal(gemma3, #""hidden_activation": -1e300"#, "engine.field", "hidden_activation"),
+    Refusal(gemma3, #""attention_bias": 9223372036854775808"#, "engine.field", "attention_bias"),
+    Refusal(
+      gemma3, #""attn_logit_softcapping": 1e19"#, "engine.field", "attn_logit_softcapping"),
+    Refusal(
+      bert, #""position_embedding_type": 1e300"#, "engine.field", "position_embedding_type"),
     Refusal(bert, #""is_decoder": true"#, "engine.field", "is_decoder"),
     Refusal(bert, #""num_attention_heads": 5"#, "config.heads", "num_attention_heads"),
     Refusal(bert, #""hidden_act": "relu""#, "engine.field", "hidden_act"),
@@ -146,6 +153,38 @@ import TinctureTestSupport
     }
     #expect(error.code.name == refusal.code, "\(error)")
     #expect(error.place.key ?? "" == refusal.key, "\(error)")
+  }
+
+  /// Whatever stands in a field, it is read or refused, never a trap.
+  @Test(arguments: [gemma3, gemma2, llama, mistral, bert]) func anyValueInAnyField(_ base: String)
+    throws
+  {
+    let hostile = [
+      "1e300", "-1e300", "1e19", "9223372036854775807", "-9223372036854775808",
+      "18446744073709551616", "-1", "0", "1", "0.5", "1e-300", "4503599627370497.5", #""""#,
+      #""gelu""#, "true", "[]", "[1e300]", "{}", #"{"rope_type": "yarn", "factor": 1e300}"#,
+      #"{"rope_type": "llama3", "factor": 1e9, "low_freq_factor": 1e-300, "high_freq_factor": 1e9, "original_max_position_embeddings": 1}"#,
+    ]
+    let architecture = try Self.ledger(base).architecture
+    var keys = Set(architecture.fields.map(\.key))
+    keys.formUnion([
+      "rope_theta", "rope_scaling", "rope_parameters", "rope_local_base_freq",
+      "partial_rotary_factor", "original_max_position_embeddings", "sliding_window",
+      "sliding_window_pattern", "layer_types", "use_sliding_window", "max_window_layers",
+      "query_pre_attn_scalar", "text_config", "quantization_config", "architectures",
+    ])
+    var refused = 0
+    for key in keys.sorted() {
+      for value in hostile {
+        do {
+          _ = try Self.ledger(base, "\"\(key)\": \(value)").metadata()
+        } catch let error as TinctureError {
+          #expect(error.code.kind != .internalError, "\(key): \(value): \(error)")
+          refused += 1
+        }
+      }
+    }
+    #expect(refused > keys.count * hostile.count / 3)
   }
 
   @Test func numbersBeyondJSONAreRefused() throws {

@@ -19,6 +19,7 @@ import TinctureTestSupport
     "gemma3-multimodal-new": ["tokenizer.ggml.eot_token_id"],
     // The recorded runs were told a pre-tokenizer; the definition is what tincture goes by.
     "bert-cased": ["tokenizer.ggml.pre"], "bert-uncased": ["tokenizer.ggml.pre"],
+    "bert-pubmed": ["tokenizer.ggml.pre"],
     // A vocabulary alone still says which tokens are special, and do_lower_case how to normalise.
     "bert-vocabulary": [
       "tokenizer.ggml.pre", "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",

@@ -105,7 +105,7 @@ struct RecipeTests {
     let error = try #require(
       Self.failure { _ = try Recipe(file: "recipes/x.json5", bytes: bytes) })
     #expect(error.code.name == code, "\(error)")
-    #expect(error.place.file == "recipes/x.json5")
+    #expect(error.place.file == "formats/recipes/x.json5")
     let offset = try #require(error.place.byteOffset)
     let found = String(decoding: bytes[Int(offset)...].drop { $0 == 0x22 }, as: UTF8.self)
     #expect(found.hasPrefix(at), "the error points at: \(found)")

@@ -176,4 +176,32 @@ import TinctureTestSupport
     #expect(error?.place.tensor == "b")
     #expect(error?.place.file == path)
   }
+
+  /// Offsets beyond 4 GiB and more than 2^31 elements in a tensor, in a file that is mostly holes.
+  @Test func largeTensors() throws {
+    let rows = (1 << 31) / 1024 + 1
+    let large = UInt64(rows) * 1024 * 2
+    let header =
+      "{\"large\":{\"dtype\":\"BF16\",\"shape\":[\(rows),1024],\"data_offsets\":[0,\(large)]},"
+      + "\"last\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[\(large),\(large + 8)]}}"
+    let path = folder.path("model.safetensors")
+    try put("model.safetensors", FileBytes.safetensors(header).bytes)
+    let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+    let start = UInt64(8 + header.utf8.count)
+    try handle.seek(toOffset: start + large - 2)
+    try handle.write(contentsOf: Data([0x80, 0x3F, 1, 2, 3, 4, 5, 6, 7, 8]))
+    try handle.close()
+    let checkpoint = try SafetensorsCheckpoint.open(folder.path)
+    #expect(checkpoint.tensors[0].shape.elementCount > 1 << 31)
+    var row = [UInt8](repeating: 0, count: 2048)
+    try row.withUnsafeMutableBytes {
+      try checkpoint.read(checkpoint.tensors[0], rows: rows - 1..<rows, into: $0)
+    }
+    #expect(Array(row.suffix(2)) == [0x80, 0x3F])
+    var last = [UInt8](repeating: 0, count: 8)
+    try last.withUnsafeMutableBytes {
+      try checkpoint.read(checkpoint.tensors[1], rows: 0..<1, into: $0)
+    }
+    #expect(last == [1, 2, 3, 4, 5, 6, 7, 8])
+  }
 }

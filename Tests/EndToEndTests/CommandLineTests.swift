@@ -53,6 +53,39 @@ import TinctureTestSupport
     Case(words: ["help", "quantise"], status: 2, code: "argument.unknownCommand"),
   ]
 
+  /// Whoever writes --json anywhere gets an object.
+  @Test(arguments: [
+    (["inspect", "x", "--json=true"], "argument.flagValue"),
+    (["inspect", "x", "--", "--json"], "argument.unexpected"),
+    (["--json"], "argument.unknownCommand"),
+  ])
+  func wrongWordsStillGetJSON(words: [String], code: String) throws {
+    let result = try Tool.run(words)
+    #expect(result.status == 2)
+    #expect(try object(result).member("error").member("code").string() == code)
+  }
+
+  /// With closed streams a run does its work, and no text lands in a file that got the stream's number.
+  @Test(arguments: [">&-", "2>&-", "<&- >&- 2>&-"]) func closedStreams(_ closing: String) throws {
+    let source = try fixture().source
+    let folder = try TemporaryFolder()
+    let output = folder.path("out.gguf")
+    let whole = folder.path("whole.gguf")
+    let words = ["quantize", source, "--recipe", "q8_0", "-o"]
+    #expect(try Tool.run(words + [whole]).status == 0)
+    let result = try Tool.run(
+      ["-c", "exec \"$0\" \"$@\" \(closing)", Tool.path] + words + [output],
+      program: "/bin/bash")
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(try bytes(output) == (try bytes(whole)))
+    // An error keeps its status, and the old output its bytes.
+    let refused = try Tool.run(
+      ["-c", "exec \"$0\" \"$@\" \(closing)", Tool.path] + words + [output],
+      program: "/bin/bash")
+    #expect(refused.status == 5)
+    #expect(try bytes(output) == (try bytes(whole)))
+  }
+
   @Test(arguments: errors) func errorsAsTextAndJSON(each: Case) throws {
     let plain = try Tool.run(each.words)
     #expect(plain.status == each.status, "\(plain.errors)")

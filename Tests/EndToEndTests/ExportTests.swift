@@ -106,6 +106,15 @@ import TinctureTestSupport
     ("general.alignment:u32=64", "metadata.structural"), ("noequals", "metadata.syntax"),
     ("a:u8=300", "metadata.value"), ("a:f32=nan", "metadata.value"), ("a:many=1", "metadata.type"),
     ("Big Key=1", "metadata.key"), ("=1", "metadata.key"),
+    ("general.type=adapter", "metadata.structural"), ("general.name:u32=4", "metadata.keyType"),
+    ("tokenizer.ggml.bos_token_id:str=1", "metadata.keyType"),
+    ("tokenizer.ggml.bos_token_id:u64=1", "metadata.keyType"),
+    ("tokenizer.ggml.bos_token_id=first", "metadata.value"),
+    ("tokenizer.ggml.add_bos_token=1", "metadata.value"),
+    ("general.sampling.top_k:str=40", "metadata.keyType"),
+    ("general.sampling.temp=hot", "metadata.value"),
+    ("general.base_model.0.name:u8=1", "metadata.keyType"),
+    ("tokenizer.chat_template.tools:u8=1", "metadata.keyType"),
   ])
   func metadataRefused(words: String, code: String) throws {
     let source = try fixture().source
@@ -117,6 +126,33 @@ import TinctureTestSupport
     #expect(result.status == 2, "\(result.output)")
     #expect(try object(result).member("error").member("code").string() == code)
     #expect(try names(folder.path) == [])
+  }
+
+  /// A known key needs no type and takes the one that engines read; ids are held against the vocabulary.
+  @Test func knownKeysHaveTheirTypes() throws {
+    let folder = try TemporaryFolder()
+    let output = folder.path("out.gguf")
+    let words = ["convert", TinyModels.path("gemma3"), "-o", output, "--force", "--json"]
+    let result = try Tool.run(
+      words + [
+        "--metadata", "general.sampling.top_k=40", "--metadata", "general.sampling.temp=0.5",
+        "--metadata", "tokenizer.ggml.eot_token_id=5", "--metadata",
+        "tokenizer.ggml.add_eos_token=true",
+      ])
+    #expect(result.status == 0, "\(result.output)")
+    let file = try GGUFFile.open(output)
+    #expect(file.value("general.sampling.top_k") == .int32(40))
+    #expect(file.value("general.sampling.temp") == .float32(0.5))
+    #expect(file.value("tokenizer.ggml.eot_token_id") == .uint32(5))
+    #expect(file.value("tokenizer.ggml.add_eos_token") == .bool(true))
+    guard case .array(let tokens) = file.value("tokenizer.ggml.tokens") else {
+      Issue.record("no tokens")
+      return
+    }
+    let beyond = try Tool.run(
+      words + ["--metadata", "tokenizer.ggml.bos_token_id=\(tokens.count)"])
+    #expect(beyond.status == 2)
+    #expect(try object(beyond).member("error").member("code").string() == "metadata.token")
   }
 
   /// NaN in a later chunk of a tensor: the place is exact, with any number of threads, encoded or copied.
@@ -136,6 +172,7 @@ import TinctureTestSupport
     let error = try object(result).member("error")
     #expect(try error.member("code").string() == "weights.nonFinite")
     #expect(try error.member("place").member("tensor").string() == "token_embd.weight")
+    #expect(try error.member("place").member("file").string() == source)
     #expect(try error.member("message").string().contains("row 777, column 13"))
     #expect(try names(folder.path) == ["source.gguf"])
     let allowed = try Tool.run(words + ["--allow-nonfinite"])

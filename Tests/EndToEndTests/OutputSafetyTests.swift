@@ -51,6 +51,57 @@ import TinctureTestSupport
     #expect(try names(folder.path) == ["out.gguf"])
   }
 
+  /// A set of parts: whoever opens it by its first part finds the older set or the new one, never a mixture.
+  @Test func splitOutputKilledAtRandomMoments() throws {
+    let source = try fixture().source
+    let folder = try TemporaryFolder()
+    let output = folder.path("out.gguf")
+    func arguments(_ recipe: String) -> [String] {
+      [
+        "quantize", source, "-o", output, "--recipe", recipe, "--split-size", "1M", "--threads",
+        "2", "--force", "--quiet",
+      ]
+    }
+    // Both recipes give as many parts.
+    #expect(try Tool.run(arguments("q4_0")).status == 0)
+    let old = try contents(folder.path)
+    #expect(try Tool.run(arguments("q4_k_s")).status == 0)
+    let whole = try contents(folder.path)
+    #expect(old.keys.sorted() == whole.keys.sorted() && old.count > 2)
+    let first = try #require(old.keys.sorted().first)
+    var random = SeededRandom(seed: 20_261_126)
+    var killed = 0
+    for attempt in 0..<200 where killed < 25 {
+      for name in try names(folder.path) {
+        try FileManager.default.removeItem(atPath: folder.path(name))
+      }
+      for (name, content) in old {
+        try content.write(to: URL(fileURLWithPath: folder.path(name)))
+      }
+      let running = try Tool.start(arguments("q4_k_s"))
+      usleep(UInt32(random.next() % 80_000))
+      running.send(SIGKILL)
+      if try running.finish().wasKilled { killed += 1 }
+      let now = try contents(folder.path)
+      let finals = now.filter { !$0.key.hasSuffix(".partial") && !$0.key.hasSuffix(".replaced") }
+      if finals[first] == nil {
+        // Killed between the renames: nobody can open the set, and nothing of the old one is lost.
+        for (name, content) in old {
+          #expect(now[name + ".replaced"] == content || finals[name] == content, "\(attempt)")
+        }
+      } else {
+        #expect(finals == old || finals == whole, "attempt \(attempt): \(now.keys.sorted())")
+      }
+    }
+    #expect(killed == 25, "too few runs were caught at work")
+  }
+
+  private func contents(_ folder: String) throws -> [String: Data] {
+    var files: [String: Data] = [:]
+    for name in try names(folder) { files[name] = try bytes(folder + "/" + name) }
+    return files
+  }
+
   @Test(arguments: [SIGINT, SIGTERM]) func interruptCleansUp(signal: Int32) throws {
     let folder = try TemporaryFolder()
     var model = SyntheticModel()
@@ -101,6 +152,15 @@ import TinctureTestSupport
       #expect(try names(folder.path) == (replaces ? ["out.gguf"] : []))
       if replaces { #expect(try bytes(output) == Self.old) }
     }
+    // The same in the middle of a set of parts.
+    try FileManager.default.removeItem(atPath: output)
+    let split = try Tool.run(
+      [
+        "-c", "ulimit -f 256; exec \"$0\" \"$@\"", Tool.path, "quantize", source, "-o", output,
+        "--recipe", "q8_0", "--split-size", "1M", "--json",
+      ], program: "/bin/bash")
+    #expect(split.status == 5, "\(split.status) \(split.output)\(split.errors)")
+    #expect(try names(folder.path) == [])
   }
 
   @Test(.enabled(if: geteuid() == 0, "mounting a small disk needs root"))
@@ -143,6 +203,50 @@ import TinctureTestSupport
     #expect(error?.place.file == source)
     #expect(error?.place.tensor != nil)
     #expect(try names(folder.path) == ["source.gguf"])
+  }
+
+  /// A partial file is never taken for a whole one, and somebody else's file of that name is left alone.
+  @Test func partialFilesAreKnown() throws {
+    let source = try fixture().source
+    let folder = try TemporaryFolder()
+    let output = folder.path("out.gguf")
+    let partial = output + ".partial"
+    let words = ["quantize", source, "-o", output, "--recipe", "q8_0", "--force", "--json"]
+    let foreign = [
+      Data("GGUF of a download under way".utf8), Data("notes".utf8), Data(repeating: 0, count: 100),
+    ]
+    for content in foreign {
+      try content.write(to: URL(fileURLWithPath: partial))
+      let result = try Tool.run(words)
+      #expect(result.status == 5, "\(result.output)")
+      #expect(try object(result).member("error").member("code").string() == "file.partial")
+      #expect(try bytes(partial) == content)
+      #expect(try names(folder.path) == ["out.gguf.partial"])
+    }
+    // What is under way begins with the marker; that, or an empty file, may be written over.
+    try FileManager.default.removeItem(atPath: partial)
+    let file = try OutputFile(path: output, byteCount: 1000, replacing: false)
+    try file.write(Array("GGUF and all that follows it".utf8), at: 0)
+    #expect(try bytes(partial).starts(with: Data("tincture partial".utf8)))
+    let left = try bytes(partial)
+    file.abandon()
+    for content in [left, Data()] {
+      try content.write(to: URL(fileURLWithPath: partial))
+      #expect(try Tool.run(words).status == 0)
+      #expect(try names(folder.path) == ["out.gguf"])
+    }
+  }
+
+  @Test(arguments: [0, 5, 16, 40]) func shortFilesAreWhole(count: Int) throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("file")
+    let content = (0..<count).map { UInt8($0) }
+    let file = try OutputFile(path: path, byteCount: UInt64(count), replacing: false)
+    // In pieces, the last one first.
+    try file.write(Array(content.dropFirst(3)), at: 3)
+    try file.write(Array(content.prefix(3)), at: 0)
+    try file.commit()
+    #expect(try bytes(path) == Data(content))
   }
 
   @Test func twoRunsOneTarget() throws {

@@ -25,7 +25,7 @@ import tempfile
 from pathlib import Path
 
 PRE = {"llama3": "llama-bpe", "qwen2": "qwen2", "qwen3": "qwen2", "bert-uncased": "bert-bge",
-       "bert-cased": "bert-bge", "bert-vocabulary": "bert-bge"}
+       "bert-cased": "bert-bge", "bert-vocabulary": "bert-bge", "bert-pubmed": "bert-bge"}
 OPTIONS = {"embedding-gemma": ["--sentence-transformers-dense-modules"]}
 OTHERS = ["f32", "f16", "bf16"]
 LONG = 32  # arrays with more elements are recorded by count and digest

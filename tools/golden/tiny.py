@@ -176,6 +176,15 @@ def gemma3_json(folder):
         tok.gemma(folder, 480, only_json=True))
 
 
+def gemma3_head(folder):
+    """A head of its own under a configuration that ties it, as some fine-tunes are: transformers uses the head."""
+    tokens = tok.gemma(folder, 480)
+    head = values("lm_head.weight", (tokens, 40), np.random.default_rng([SEED, 13]), 0)
+    causal(folder, "Gemma3ForCausalLM", gemma3_config(
+        2, query_pre_attn_scalar=16, rope_scaling=None, sliding_window_pattern=6, tie_word_embeddings=True),
+        tokens, extra={"lm_head.weight": head})
+
+
 TEXT_PART = {"head_dim": 16, "hidden_size": 40, "intermediate_size": 72, "max_position_embeddings": 256,
              "model_type": "gemma3_text", "num_attention_heads": 4, "num_hidden_layers": 2,
              "num_key_value_heads": 2, "query_pre_attn_scalar": 16,
@@ -326,6 +335,21 @@ def bert_tokens(folder):
         label2id={label: i for i, label in enumerate(labels)}), tok.bert(folder, lowercase=False), dtype="F16", norm=1.0)
 
 
+def bert_pubmed(folder):
+    """PubMedBERT: a vocabulary of its own whose special tokens come first, in another order than BERT's; lower case;
+    a masked-word head, a pooler, and neither modules nor dropout settings of newer releases."""
+    rng = np.random.default_rng([SEED, 17])
+    extra = {"bert.pooler.dense.weight": values("dense", (36, 36), rng, 0),
+             "bert.pooler.dense.bias": values("bias", (36,), rng, 0),
+             "cls.seq_relationship.weight": values("dense", (2, 36), rng, 0),
+             "cls.seq_relationship.bias": values("bias", (2,), rng, 0)}
+    config = bert_config()
+    for key in ("classifier_dropout", "gradient_checkpointing", "position_embedding_type", "use_cache"):
+        del config[key]
+    causal(folder, "BertForMaskedLM", config, tok.bert(folder, special=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]),
+           dtype="F32", norm=1.0, extra=extra)
+
+
 def llama(folder):
     """Llama 2: SentencePiece, untied head, grouped heads, inv_freq buffers as old checkpoints carry them."""
     buffers = {f"model.layers.{i}.self_attn.rotary_emb.inv_freq":
@@ -387,13 +411,13 @@ CASES = {
     "gemma": gemma, "gemma2": gemma2,
     "gemma2-scale": lambda folder: gemma2(folder, scale=24, dtype="F32", layers=2),
     "gemma3": gemma3, "gemma3-scale": gemma3_scale, "gemma3-linear": gemma3_linear,
-    "gemma3-json": gemma3_json,
+    "gemma3-json": gemma3_json, "gemma3-head": gemma3_head,
     "gemma3-multimodal-old": lambda folder: gemma3_multimodal(folder, old_names),
     "gemma3-multimodal-middle": lambda folder: gemma3_multimodal(folder, middle_names),
     "gemma3-multimodal-new": lambda folder: gemma3_multimodal(folder, None),
     "embedding-gemma": embedding_gemma, "bert-uncased": bert_uncased, "bert-cased": bert_cased,
-    "bert-vocabulary": bert_vocabulary, "llama": llama, "llama3": llama3, "mistral": mistral, "qwen2": qwen2,
-    "qwen3": qwen3}
+    "bert-vocabulary": bert_vocabulary, "bert-pubmed": bert_pubmed, "llama": llama, "llama3": llama3,
+    "mistral": mistral, "qwen2": qwen2, "qwen3": qwen3}
 # Checkpoints with heads that a GGUF does not hold.
 HEADS = {"bert-sequence": bert_sequence, "bert-tokens": bert_tokens}
 

@@ -219,9 +219,11 @@ def wordpieces(tokenizer, count):
     return letters + [piece for piece, _ in commonest[:count - len(letters)]]
 
 
-def bert(folder, size=400, lowercase=True, only_vocabulary=False):
+SPECIAL = ["[PAD]", "[unused0]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def bert(folder, size=400, lowercase=True, only_vocabulary=False, special=SPECIAL):
     """BERT's WordPiece: vocab.txt, and tokenizer.json unless only_vocabulary."""
-    special = ["[PAD]", "[unused0]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=True,
                                                       strip_accents=None, lowercase=lowercase)

@@ -64,21 +64,21 @@ enum Export {
     let output = try invocation.required("output")
     let options = try exportOptions(invocation)
     let checkpoint = try Checkpoint.open(invocation.path)
-    let model = try checkpoint.bind(binding(invocation))
+    let resources = invocation.resources
+    let model = try checkpoint.bind(binding(invocation, resources.memory))
     try invocation.cancellation.check()
     let plan = try ExportPlan(
       model, recipe: try recipe(model), options: options, statistics: statistics)
     let job = ExportJob(
       plan, of: checkpoint, to: output, replacing: invocation.replaces, statistics: statistics)
-    let resources = invocation.resources
     let report = invocation.isDryRun ? try job.rehearse(resources) : try job.run(resources)
     return Outcome(
       text: ReportText.export(report, seconds: Text.seconds(ContinuousClock.now - start)),
       json: report.json)
   }
 
-  static func binding(_ invocation: Invocation) -> BindingOptions {
-    BindingOptions(preTokenizer: invocation.parsed.value("pre-tokenizer"))
+  static func binding(_ invocation: Invocation, _ memory: MemoryBudget) -> BindingOptions {
+    BindingOptions(preTokenizer: invocation.parsed.value("pre-tokenizer"), memory: memory)
   }
 
   private static func exportOptions(_ invocation: Invocation) throws(TinctureError)

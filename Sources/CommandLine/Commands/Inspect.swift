@@ -22,8 +22,9 @@ enum InspectCommand {
     ] + CommonOptions.all,
     discussion: [
       """
-      Reads headers, configuration and tokenizer, never weights, and writes nothing (--force and \
-      --dry-run change nothing).
+      Reads headers, configuration and tokenizer, and writes nothing (--force and --dry-run change \
+      nothing). Of the weights it reads only an output head that the configuration ties to the token \
+      embedding, to see whether they are the same.
       """
     ],
     examples: [
@@ -42,7 +43,8 @@ enum InspectCommand {
         recipe = nil
       }
       let inspection = try InspectJob(
-        checkpoint, binding: Export.binding(invocation), recipe: recipe
+        checkpoint, binding: Export.binding(invocation, invocation.resources.memory),
+        recipe: recipe
       ).run()
       let withTensors = invocation.parsed.has("tensors")
       return Outcome(
