@@ -4,7 +4,8 @@
 // offset's part. Lanes become F32, times the scales of their sub-blocks, and are summed at the end of the row.
 // FEW_ROWS rows go side by side and share what depends on the token only.
 
-enum { FEW_ROWS = 4 };
+// Rows side by side; bytes that prefetching runs ahead.
+enum { FEW_ROWS = 4, FEW_AHEAD = 16384 };
 
 TK_INLINE __m512i few_join(__m256i a, __m256i b) { return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1); }
 
@@ -32,6 +33,12 @@ TK_INLINE __m512i few_levels(__m512i index) {
       1, 24, 45, 63, 79, 93, 106, 118, (char)129, (char)141, (char)153, (char)166, (char)181, (char)197, (char)217,
       (char)241);
   return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), index);
+}
+
+// Asks for the bytes that will be read some rows later: rows are too short for the processor to see a stream.
+TK_INLINE void few_ahead(const uint8_t *p, int64_t row_bytes) {
+  const int64_t distance = row_bytes * FEW_ROWS < FEW_AHEAD ? FEW_AHEAD / row_bytes * row_bytes : FEW_ROWS * row_bytes;
+  _mm_prefetch((const char *)p + distance, _MM_HINT_T0);
 }
 
 // Codes of two blocks of 32.
@@ -92,6 +99,7 @@ TK_INLINE void few_rows32(
 #pragma clang loop unroll(full)
     for (int r = 0; r < count; ++r) {
       const uint8_t *a = weights + r * row_bytes + i / 32 * bytes, *b = a + bytes;
+      few_ahead(a, row_bytes);
       __m512i dot = _mm512_dpbusd_epi32(start, few_pair(format, a, b), q);
       __m512 factor = _mm512_mul_ps(few_two_halves(a, b), dy);
       total[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), factor, total[r]);

@@ -46,7 +46,7 @@ package enum Linear {
   private static func chunk(_ weights: WeightMatrix, _ tokenCount: Int, _ threads: Int) -> Int {
     let tile = 32
     let share = (weights.rowCount + 4 * threads - 1) / (4 * threads)
-    let worthwhile = 400_000 / (weights.rowLength * tokenCount)
+    let worthwhile = 131_072 / (weights.rowLength * tokenCount)
     return max(tile, max(min(share, 1024), worthwhile) / tile * tile)
   }
 
