@@ -128,6 +128,30 @@ static void round_half(float *x, int64_t n) {
   if (i < n) store_part(x + i, half16(load_part(x + i, n - i)), n - i);
 }
 
+static int64_t best(const float *x, int64_t n) {
+  // The greatest number by vectors; NaN is seen by its own comparison.
+  v16 top = splat(-__builtin_inff());
+  i16 odd = (i16)(0);
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const v16 v = load16(x + i);
+    odd |= v != v;
+    top = max16(v, top);
+  }
+  float most = largest(top);
+  int32_t flags[16], seen = 0;
+  memcpy(flags, &odd, sizeof flags);
+  for (int lane = 0; lane < 16; ++lane) seen |= flags[lane];
+  for (; i < n; ++i) {
+    seen |= x[i] != x[i];
+    most = x[i] > most ? x[i] : most;
+  }
+  for (i = 0; i < n; ++i) {
+    if (seen ? x[i] != x[i] : x[i] == most) return seen ? -1 - i : i;
+  }
+  return 0;
+}
+
 #include "ops_attention.inc.h"
 
 const to_ops TO_TABLE = {
@@ -142,5 +166,6 @@ const to_ops TO_TABLE = {
     .soft_cap = soft_cap,
     .tanh = tanh_all,
     .round_half = round_half,
+    .best = best,
     .attention = attention,
 };

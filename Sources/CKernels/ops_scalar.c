@@ -1,10 +1,6 @@
 // The operations for the instruction set the compiler assumes: SSE2 on x86-64, NEON on AArch64.
 #pragma clang diagnostic ignored "-Wpsabi"
-#ifdef __aarch64__
-#define TO_WIDE 2
-#else
 #define TO_WIDE 1
-#endif
 #define TO_TABLE to_ops_scalar
 #define TO_ISA_NAME "scalar"
 #include "ops.inc.h"

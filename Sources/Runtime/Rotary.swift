@@ -123,7 +123,7 @@ final class RotaryTable {
   ) {
     if let cosines, let sines, limit <= count { return (cosines.base, sines.base) }
     let pairs = rotary.size / 2
-    let capacity = max(256, limit, count * 2)
+    let capacity = max(64, limit, count * 2)
     let newCosines = try FloatBuffer(capacity * pairs, memory, for: "rotary angles")
     let newSines = try FloatBuffer(capacity * pairs, memory, for: "rotary angles")
     if let cosines, let sines {

@@ -39,12 +39,10 @@ public struct Sampler: Sendable {
   /// - Throws: `sampler.notFinite` when a score is NaN or all are -infinity.
   /// - Complexity: O(scores + kept · log scores).
   public mutating func next(_ scores: UnsafeBufferPointer<Float>) throws(TinctureError) -> Int32 {
-    var best = 0
-    for index in scores.indices {
-      if scores[index].isNaN { throw notFinite(index) }
-      if scores[index] > scores[best] { best = index }
-    }
-    guard !scores.isEmpty, scores[best].isFinite else { throw notFinite(best) }
+    guard let base = scores.baseAddress, !scores.isEmpty else { throw notFinite(0) }
+    let best = Int(Operations.table.pointee.best(base, Int64(scores.count)))
+    guard best >= 0 else { throw notFinite(-1 - best) }
+    guard scores[best].isFinite else { throw notFinite(best) }
     if temperature == 0 { return Int32(best) }
     let top = scores[best]
     // Below this share a token is never drawn: e^-60 of the best.

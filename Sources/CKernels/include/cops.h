@@ -67,6 +67,8 @@ typedef struct to_ops {
   void (*tanh)(float *x, int64_t n);
   // Rounds to F16 and back.
   void (*round_half)(float *x, int64_t n);
+  // Index of the first of the greatest numbers, or -1 - index of the first NaN; n > 0.
+  int64_t (*best)(const float *x, int64_t n);
   // One pass over keys and values with a running maximum (flash attention): memory linear in the tile. Each query's
   // sums are taken block by block of TO_KEY_BLOCK absolute positions, so they depend neither on the tile nor on what
   // other queries see. exp within 2 ulp; 0 below exp(-87).
