@@ -225,7 +225,7 @@ extension ParityReport {
     th{font-weight:600;color:var(--soft);font-size:13px}.ok,.bad{font-weight:700}
     code{font:13px/1.4 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
     svg{width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif;fill:var(--soft)}
-    .end{text-anchor:end}.middle{text-anchor:middle}svg text.bad{fill:var(--bad)}
+    .end{text-anchor:end}.middle{text-anchor:middle}svg text.bad{fill:var(--bad);font-weight:700}svg text{paint-order:stroke;stroke:var(--paper);stroke-width:3px}
     .grid{stroke:var(--line)}.bar{fill:var(--bar)}.bar.first{fill:var(--bad)}
     .mean{fill:none;stroke:var(--mean);stroke-width:1.5}.limit{stroke:var(--bad);stroke-dasharray:5 4}
     .limit.quiet{stroke:var(--soft)}.prompt{stroke:var(--soft);stroke-dasharray:2 4;opacity:.6}

@@ -153,9 +153,11 @@ extension Plot {
         plot.line(x, Plot.top, x, Plot.height - Plot.bottom, "prompt")
       }
     }
+    let neighbours = positions.count / max(1, binCount)
     plot.caption(
-      "positions of all prompts in order; bars: largest of \(max(1, positions.count / max(1, binCount))) or so neighbours, line: their mean"
-    )
+      "positions of all prompts in order"
+        + (neighbours > 1
+          ? "; bars: largest of \(neighbours) or so neighbours, line: their mean" : ""))
     return plot.svg
   }
 

@@ -4,20 +4,52 @@ import TinctureCore
 import TinctureParity
 import TinctureText
 
-/// Prompts as token ids, and ids as text. Until the tokenizer is there, ids only.
+/// Prompts of every kind as token ids, and ids as text.
 struct PromptText {
-  init(_ checkpoint: Checkpoint, _ bound: BoundModel) {}
+  private let checkpoint: Checkpoint
+  private let bound: BoundModel
+  private let tokenizer: Tokenizer?
+  /// Why there is no tokenizer.
+  private let tokenizerError: TinctureError?
+
+  init(_ checkpoint: Checkpoint, _ bound: BoundModel) {
+    self.checkpoint = checkpoint
+    self.bound = bound
+    do throws(TinctureError) {
+      tokenizer = try Tokenizer.open(checkpoint)
+      tokenizerError = nil
+    } catch {
+      // Prompts of ids can do without; others will throw it.
+      tokenizer = nil
+      tokenizerError = error
+    }
+  }
 
   /// The prompts as token ids with their pieces, each cut to its first `tokenLimit` tokens.
   ///
-  /// - Throws: `record.prompt` for a prompt without tokens.
+  /// - Throws: `record.prompt` for a prompt without tokens, the tokenizer's and the chat template's errors.
   func packPrompts(_ prompts: [Prompt], tokenLimit: Int?) throws(TinctureError) -> [PackPrompt] {
     var result: [PackPrompt] = []
+    var template: ChatTemplate?
     for (number, prompt) in prompts.enumerated() {
-      guard case .ids(var ids) = prompt else {
-        throw TinctureError(
-          .init("record.prompt", .unsupported), "prompt \(number + 1) is no list of ids",
-          advice: "give prompts as {\"ids\": […]}")
+      var text: String?
+      var ids: [Int32]
+      switch prompt {
+      case .ids(let given): ids = given
+      case .text(let given):
+        text = given
+        ids = try needTokenizer().encode(given)
+      case .messages(let messages):
+        let tokenizer = try needTokenizer()
+        if template == nil { template = try chatTemplate() }
+        func spelling(_ id: Int32?) -> String {
+          String(decoding: id.flatMap { tokenizer.text(of: $0) } ?? [], as: UTF8.self)
+        }
+        let rendered = try template?.render(
+          messages: messages, addGenerationPrompt: true, bosToken: spelling(tokenizer.bosID),
+          eosToken: spelling(tokenizer.eosID))
+        text = rendered
+        ids = tokenizer.encode(rendered ?? "", addSpecial: false)
       }
       if let tokenLimit { ids = Array(ids.prefix(tokenLimit)) }
       guard !ids.isEmpty else {
@@ -25,11 +57,44 @@ struct PromptText {
           .init("record.prompt", .invalidInput), "prompt \(number + 1) has no tokens",
           advice: "take it out of the file")
       }
-      result.append(PackPrompt(text: nil, ids: ids, pieces: ids.map { _ in [] }))
+      result.append(PackPrompt(text: text, ids: ids, pieces: pieces(ids)))
     }
     return result
   }
 
+  private func needTokenizer() throws(TinctureError) -> Tokenizer {
+    if let tokenizer { return tokenizer }
+    throw tokenizerError
+      ?? TinctureError(.init("tokenizer.missing", .invalidInput), "the model has no tokenizer")
+  }
+
+  private func chatTemplate() throws(TinctureError) -> ChatTemplate {
+    let key = "tokenizer.chat_template"
+    guard case .string(let source) = bound.metadata.first(where: { $0.key == key })?.value else {
+      throw TinctureError(
+        .init("chat.template.missing", .invalidInput), "the model has no chat template",
+        place: .init(file: checkpoint.path, key: key),
+        advice: "give prompts as {\"text\": …} instead of {\"messages\": …}")
+    }
+    return try ChatTemplate(source: Array(source.text.utf8), name: key)
+  }
+
+  /// What each id adds to the text.
+  private func pieces(_ ids: [Int32]) -> [[UInt8]] {
+    guard let tokenizer else { return ids.map { _ in [] } }
+    var decoder = tokenizer.streamingDecoder(skipSpecial: false)
+    var pieces = ids.map { decoder.next($0) }
+    if let last = pieces.indices.last { pieces[last] += decoder.finish() }
+    return pieces
+  }
+
   /// What the vocabulary has for an id, as it stands in a text.
-  func spelling(_ id: Int32) -> [UInt8]? { nil }
+  func spelling(_ id: Int32) -> [UInt8]? {
+    guard let tokenizer else { return nil }
+    var decoder = tokenizer.streamingDecoder(skipSpecial: false)
+    // A token before it, so that a leading space is not taken for a text's beginning.
+    _ = decoder.next(id)
+    let text = decoder.next(id)
+    return text.isEmpty ? tokenizer.text(of: id).map { Array($0) } : text
+  }
 }
