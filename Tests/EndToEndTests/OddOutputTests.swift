@@ -71,7 +71,8 @@ import TinctureTestSupport
       "transformers_version": nil, "tie_word_embeddings": nil, "classifier_dropout": nil,
       "gradient_checkpointing": nil,
     ])
-    let output = checkpoint.folder.path("out.gguf")
+    let outputs = try TemporaryFolder()
+    let output = outputs.path("out.gguf")
     let result = try Tool.run(["convert", checkpoint.path, "-o", output, "--json"])
     #expect(result.status == 0, "\(result.output)")
     let notes = try object(result).member("notes").array().map { (note) throws in
@@ -80,7 +81,7 @@ import TinctureTestSupport
     #expect(notes.contains { $0.contains("names neither architecture nor model_type") })
     #expect(notes.contains { $0.contains("not lowercased") })
     // The weights are those of the folder with all its files.
-    let whole = checkpoint.folder.path("whole.gguf")
+    let whole = outputs.path("whole.gguf")
     #expect(try Tool.run(["convert", TinyModels.path("bert-cased"), "-o", whole]).status == 0)
     #expect(try tensorBytes(output) == (try tensorBytes(whole)))
     // As it came, in a pickle, it is refused with what to do.
