@@ -42,4 +42,7 @@ mkdir -p "$models"
 [ -f "$models/minilm/config.json" ] || "$python" tools/models/minilm.py "$models/minilm"
 "$python" tools/check/real_models.py --tincture "$binary/tincture" --models "$models"
 
+step "the runtime on real models against transformers and stock llama.cpp"
+"$python" tools/check/runtime.py --tincture "$binary/tincture" --models "$models"
+
 step "all passed"

@@ -9,7 +9,9 @@ DIR holds gemma3-270m and minilm (tools/models/*.py). `tincture record --full` r
    hidden states are compared with golden/logits/long (transformers in float64, tools/golden/long.py). With --live every
    logit of every position is compared with transformers computing beside it (needs `tools/python.sh golden`);
  - our BF16, Q8_0 and Q4_K_M files of Gemma in engine arithmetic on 200 tokens; logits are compared with those of stock
-   llama.cpp on the same file, and with how far llama.cpp is from itself when it takes the tokens one at a time.
+   llama.cpp on the same file, and with how far llama.cpp is from itself when it takes the tokens one at a time;
+
+and `tincture run` continues a text with files of every recipe, which stock llama.cpp must find likely.
 
 Exit status 1 at the first thing that is not so.
 """
@@ -36,6 +38,9 @@ NMSE, LARGEST = 1e-11, 5e-4
 # differ from it by ENGINE, or by this factor of what it differs from itself, measured in the same run.
 ENGINE, ITSELF = 1e-4, 1.5
 ENGINE_TOKENS = 200
+OPENING = "The history of medicine in"
+SURPRISE = 1.0  # logits
+RECIPES = ["bf16", "f16", "q8_0", "q6_k", "q5_k_m", "q5_0", "q5_1", "q4_k_m", "q4_0", "q4_1", "iq4_nl", "iq4_xs", "q3_k_m", "q2_k"]
 
 
 def check(condition, text):
@@ -44,12 +49,13 @@ def check(condition, text):
         sys.exit(1)
 
 
-def run(command):
+def run(command, quiet=False):
     start = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     name = " ".join(os.path.basename(str(part)) for part in command[:3])
-    check(done.returncode == 0, f"{name}: {time.monotonic() - start:.1f} s"
-          + (": " + done.stderr.decode() if done.returncode else ""))
+    if done.returncode or not quiet:
+        check(done.returncode == 0, f"{name}: {time.monotonic() - start:.1f} s"
+              + (": " + done.stderr.decode() if done.returncode else ""))
     return done.stdout
 
 
@@ -190,6 +196,28 @@ def engine(options, record):
         os.remove(gguf)
 
 
+def generation(options, record):
+    """What `run` writes token by token, for every recipe: stock llama.cpp must find each token at most SURPRISE below its
+    own best. A wrong product of one format gives gibberish at once."""
+    from stock import Stock
+
+    source, gguf = os.path.join(options.models, "gemma3-270m"), os.path.join(record.work, "g.gguf")
+    for recipe in RECIPES:
+        how = ["convert", "--type"] if recipe in ("f32", "f16", "bf16") else ["quantize", "--recipe"]
+        run([options.tincture, how[0], source, "-o", gguf, "--force", "--quiet", how[1], recipe], quiet=True)
+        out = run([options.tincture, "run", gguf, "-p", OPENING, "-n", "24", "--temp", "0", "--json", "--threads",
+                   str(options.threads)], quiet=True)
+        made = json.loads(out)["ids"]
+        stock = Stock(gguf)
+        prompt = stock.tokens(OPENING)
+        rows = stock.logits(prompt + made)[len(prompt) - 1:-1]
+        stock.close()
+        gaps = rows.max(1) - rows[np.arange(len(made)), made]
+        check(gaps.max() <= SURPRISE, f"Gemma 3 270M {recipe}: stock llama.cpp would write the same {len(made)} tokens, or nearly: the "
+              f"furthest {gaps.max():.2f} below its best (at most {SURPRISE})")
+    os.remove(gguf)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tincture", required=True)
@@ -197,9 +225,9 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--positions", type=int, default=TOKENS)
     parser.add_argument("--live", action="store_true")
-    parser.add_argument("--only", choices=["gemma", "minilm", "engine"])
+    parser.add_argument("--only", choices=["gemma", "minilm", "engine", "generation"])
     options = parser.parse_args()
-    parts = {"minilm": minilm, "gemma": gemma, "engine": engine}
+    parts = {"minilm": minilm, "gemma": gemma, "engine": engine, "generation": generation}
     with tempfile.TemporaryDirectory() as work:
         record = Recorder(options, work)
         for name, part in parts.items():
