@@ -68,7 +68,8 @@ let package = Package(
     .executableTarget(
       name: "tincture-fuzz",
       dependencies: [
-        "TinctureCore", "TinctureText", "TinctureContainers", "TinctureCalibration", "CFuzz",
+        "TinctureCore", "TinctureText", "TinctureContainers", "TinctureCalibration",
+        "TinctureParity", "CFuzz",
       ],
       path: "Tests/Fuzz"),
     // Renders chat templates for tools/check/chat.py. Not a product.

@@ -35,6 +35,9 @@ step "chat templates against jinja2"
 step "every architecture through stock llama.cpp, against transformers"
 "$python" tools/check/tiny_models.py --tincture "$binary/tincture"
 
+step "parity packs read by another program, against transformers"
+"$python" tools/check/parity.py --tincture "$binary/tincture"
+
 step "real models against their witnesses"
 models=${TINCTURE_MODELS:-.cache/models}
 mkdir -p "$models"

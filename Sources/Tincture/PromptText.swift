@@ -30,7 +30,7 @@ struct PromptText {
   /// - Throws: `record.prompt` for a prompt without tokens, the tokenizer's and the chat template's errors.
   func packPrompts(_ prompts: [Prompt], tokenLimit: Int?) throws(TinctureError) -> [PackPrompt] {
     var result: [PackPrompt] = []
-    var template: ChatTemplate?
+    var format: ChatFormat?
     for (number, prompt) in prompts.enumerated() {
       var text: String?
       var ids: [Int32]
@@ -41,15 +41,16 @@ struct PromptText {
         ids = try needTokenizer().encode(given)
       case .messages(let messages):
         let tokenizer = try needTokenizer()
-        if template == nil { template = try chatTemplate() }
-        func spelling(_ id: Int32?) -> String {
-          String(decoding: id.flatMap { tokenizer.text(of: $0) } ?? [], as: UTF8.self)
+        let chat: ChatFormat
+        if let format {
+          chat = format
+        } else {
+          chat = try ChatFormat(bound, tokenizer: tokenizer)
+          format = chat
         }
-        let rendered = try template?.render(
-          messages: messages, addGenerationPrompt: true, bosToken: spelling(tokenizer.bosID),
-          eosToken: spelling(tokenizer.eosID))
+        let rendered = try chat.text(messages, addGenerationPrompt: true)
         text = rendered
-        ids = tokenizer.encode(rendered ?? "", addSpecial: false)
+        ids = tokenizer.encode(rendered, addSpecial: false)
       }
       if let tokenLimit { ids = Array(ids.prefix(tokenLimit)) }
       guard !ids.isEmpty else {
@@ -66,17 +67,6 @@ struct PromptText {
     if let tokenizer { return tokenizer }
     throw tokenizerError
       ?? TinctureError(.init("tokenizer.missing", .invalidInput), "the model has no tokenizer")
-  }
-
-  private func chatTemplate() throws(TinctureError) -> ChatTemplate {
-    let key = "tokenizer.chat_template"
-    guard case .string(let source) = bound.metadata.first(where: { $0.key == key })?.value else {
-      throw TinctureError(
-        .init("chat.template.missing", .invalidInput), "the model has no chat template",
-        place: .init(file: checkpoint.path, key: key),
-        advice: "give prompts as {\"text\": …} instead of {\"messages\": …}")
-    }
-    return try ChatTemplate(source: Array(source.text.utf8), name: key)
   }
 
   /// What each id adds to the text.

@@ -27,5 +27,6 @@ extension FuzzTarget {
   static let all: [FuzzTarget] = [
     .json, .safetensors, .index, .gguf, .imatrixGGUF, .imatrixLegacy,
     .tokenizerJSON, .sentencePiece, .tokenizerConfig, .vocabularyText, .chatTemplate, .prompts,
+    .pack, .packIndex, .packLogits,
   ]
 }

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Packs that `tincture record` writes, read by tools/parity_pack.py and held against transformers' values.
+
+    tools/check/parity.py --tincture PATH [--models DIR]
+
+For every tiny checkpoint of golden/models: recorded in full and with few logits, with layers; logits, hidden states and
+pooled rows against golden/logits/tiny (transformers in float64) at every position; the sketches against the hidden states
+they are made of; the digest of the weights against Python's. With --models also the size of a pack of Gemma 3 270M at
+default settings. Exit status 1 on the first thing that is not so.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import numpy as np  # noqa: E402
+from parity_pack import Reader, model_digest, signs  # noqa: E402
+
+NMSE, LARGEST = 1e-11, 5e-4
+
+
+def need(condition, text):
+    if not condition:
+        raise SystemExit(f"parity.py: {text}")
+
+
+def run(*words):
+    result = subprocess.run(words, capture_output=True, text=True)
+    need(result.returncode == 0, f"{' '.join(words)}\n{result.stdout}{result.stderr}")
+    return result.stdout
+
+
+def rows(pack, prompt):
+    """All rows of a full pack, [positions, vocabulary]."""
+    return np.concatenate([pack.logits(f)["values"] for f in pack.index["logits"] if f["prompt"] == prompt])
+
+
+def near(name, found, expected):
+    found, expected = (np.atleast_2d(a).astype(np.float64) for a in (found, expected))
+    need(found.shape == expected.shape, f"{name}: {found.shape}, not {expected.shape}")
+    error = ((found - expected) ** 2).mean(-1) / expected.var(-1)
+    largest = abs(found - expected).max()
+    need(error.max() <= NMSE and largest <= LARGEST, f"{name}: NMSE {error.max():.2e}, largest {largest:.2e}")
+    return error.max()
+
+
+def tiny(tincture, folder, golden, entry, scratch):
+    prompts = scratch / "prompts.jsonl"
+    prompts.write_text(json.dumps({"ids": entry["ids"]}) + "\n")
+    full, few = scratch / "full.pack", scratch / "few.pack"
+    for path, words in ((full, ["--full"]), (few, ["--top", "50"])):
+        run(tincture, "record", str(folder), "--prompts", str(prompts), "-o", str(path), "--layers", "--force", *words)
+    pack = Reader(full)
+    need(pack.index["model"]["digest"] == model_digest(folder)[0], f"{folder.name}: another digest of the weights")
+    tokens = len(entry["ids"])
+
+    def values(part):
+        name = folder.name + (f".{part}" if part else "") + ".f32"
+        return np.fromfile(golden / name, "<f4")
+
+    main = values("").reshape(tokens, -1)
+    decoder = entry["kind"] == "logits"
+    if decoder:
+        found = rows(pack, 0)
+        worst = near(f"{folder.name} logits", found, main[:, :found.shape[1]])
+        kept, wide = Reader(few), found.astype(np.float64)
+        done = 0
+        for frame in kept.index["logits"]:
+            part = kept.logits(frame)
+            for r in range(frame["rows"]):
+                row, ids = wide[done], part["ids"][r]
+                order = np.sort(np.argsort(-found[done], kind="stable")[:50])
+                need((ids == order).all(), f"{folder.name}: other logits are kept at {done}")
+                need((part["values"][r] == found[done][ids]).all(), f"{folder.name}: logits were changed at {done}")
+                top = row.max()
+                e = np.exp(row - top)
+                need(abs(part["normalizer"][r] - top - np.log(e.sum())) < 1e-6, f"{folder.name}: normalizer at {done}")
+                rest = 1 - e[ids].sum() / e.sum()
+                need(abs(part["rest"][r] - rest) < 1e-6, f"{folder.name}: rest at {done}")
+                done += 1
+        need(done == tokens, f"{folder.name}: {done} rows")
+    else:
+        vectors = {f["kind"]: pack.vectors(f) for f in pack.index["vectors"]}
+        worst = near(f"{folder.name} hidden", vectors["hidden"], main)
+        for kind in ("pooled", "pooler"):
+            if kind in vectors and (golden / f"{folder.name}.{kind}.f32").exists():
+                near(f"{folder.name} {kind}", vectors[kind], values(kind)[None])
+    # The sketches are sums of the hidden states: those of transformers give the same, but for rounding.
+    layers = values("layers").reshape(entry["stages"], tokens, -1).astype(np.float64)
+    signed = signs(layers.shape[2], pack.index["stageSketch"]["projections"], pack.index["stageSketch"]["seed"])
+    need(len(pack.index["stages"]) == entry["stages"], f"{folder.name}: {len(pack.index['stages'])} stages")
+    for frame, states in zip(pack.index["stages"], layers):
+        sketch = pack.stage(frame).astype(np.float64)
+        expected = np.concatenate([(states ** 2).sum(1, keepdims=True), states @ signed.T], 1)
+        error = ((sketch - expected) ** 2).sum() / (expected ** 2).sum()
+        need(error <= 1e-9, f"{folder.name}: sketch of stage {frame['stage']}: {error:.2e}")
+    return worst
+
+
+def real_size(tincture, models, scratch):
+    """A pack of 256 positions at default settings, an eighth of the 2,048 that may take 40 MB."""
+    prompts, path = scratch / "size.jsonl", scratch / "size.pack"
+    rng = np.random.default_rng(1)
+    prompts.write_text(json.dumps({"ids": [2] + rng.integers(3, 200_000, 255).tolist()}) + "\n")
+    run(tincture, "record", str(models / "gemma3-270m"), "--prompts", str(prompts), "-o", str(path), "--force")
+    size = path.stat().st_size * 8
+    need(size <= 40e6, f"2,048 positions would take {size / 1e6:.1f} MB")
+    return size
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tincture", required=True)
+    parser.add_argument("--models", type=Path)
+    options = parser.parse_args()
+    golden = ROOT / "golden/logits/tiny"
+    index = json.loads((golden / "index.json").read_text())
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        count = 0
+        for name, entry in sorted(index.items()):
+            folder = ROOT / "golden/models" / name
+            if not folder.is_dir():
+                continue
+            worst = tiny(options.tincture, folder, golden, entry, scratch)
+            print(f"{name}: worst NMSE {worst:.1e}", flush=True)
+            count += 1
+        need(count > 10, "the tiny checkpoints are missing")
+        if options.models:
+            print(f"2,048 positions of Gemma 3 270M: {real_size(options.tincture, options.models, scratch) / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
