@@ -30,7 +30,7 @@ CLANG=${CLANG:-$(dirname "$(readlink -f "$(command -v swift)")")/clang} \
   "$python" tools/bench/encode_error.py --formats q2_k,q3_k,q4_k,q5_k,q6_k,iq4_nl,iq4_xs --rows 16 --no-speed --no-real
 
 step "chat templates against jinja2"
-"$python" tools/check/chat.py --program "$binary/tincture-chat" --count 20000
+"$python" tools/check/chat.py --program "$binary/tincture-chat" --count 10000
 
 step "every architecture through stock llama.cpp, against transformers"
 "$python" tools/check/tiny_models.py --tincture "$binary/tincture"
@@ -47,5 +47,9 @@ mkdir -p "$models"
 
 step "the runtime on real models against transformers and stock llama.cpp"
 "$python" tools/check/runtime.py --tincture "$binary/tincture" --models "$models"
+
+step "token ids against tokenizers and sentencepiece"
+"$python" tools/golden/unicode_tables.py --check
+"$python" tools/check/tokenizers.py --tincture "$binary/tincture" --models "$models" --count 10000
 
 step "all passed"

@@ -124,17 +124,20 @@ public struct VocabularyMetadata: Sendable {
       }
     }
 
-    /// The templates of tokenizer_config.json, else of the template files; notes.
+    /// The templates of chat_template.jinja, else of tokenizer_config.json, else of chat_template.json; notes.
     mutating func addTemplates(_ files: TokenizerFiles) -> [String] {
       var notes: [String] = []
       if let configured = files.config.templates, let other = files.templateFiles,
         configured != other
       {
         notes.append(
-          "the chat template of tokenizer_config.json differs from the template file: the former is written"
+          files.templateFilesWin
+            ? "chat_template.jinja differs from the chat template of tokenizer_config.json: the former is written, "
+              + "as transformers 5 takes it"
+            : "the chat template of tokenizer_config.json differs from chat_template.json: the former is written"
         )
       }
-      guard let templates = files.config.templates ?? files.templateFiles else { return notes }
+      guard let templates = files.templates else { return notes }
       var standard: [UInt8]?
       var named: [(name: String, text: [UInt8])] = []
       for template in templates {

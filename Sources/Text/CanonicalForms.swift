@@ -1,6 +1,6 @@
 import TinctureCore
 
-/// Unicode's canonical decomposition and composition, NFD and NFC, of Unicode 12 (the tokenizers library's).
+/// Unicode's canonical decomposition and composition, NFD and NFC, of Unicode 9 (the tokenizers library's).
 ///
 /// Source: Unicode Standard Annex 15; the table is `formats/unicode/canonical.json5`.
 struct CanonicalForms: Sendable {
@@ -53,11 +53,11 @@ struct CanonicalForms: Sendable {
     return list
   }
 
-  /// The canonical combining class; 0 for what Unicode 12 does not know.
+  /// The canonical combining class; 0 for what Unicode 9 does not know.
   private func order(_ scalar: UInt32) -> UInt8 {
     guard scalar >= 0x300, let scalar = Unicode.Scalar(scalar) else { return 0 }
     let order = scalar.properties.canonicalCombiningClass.rawValue
-    return order != 0 && UnicodeClasses.isYounger(scalar, than: 12) ? 0 : order
+    return order != 0 && UnicodeClasses.isYounger(scalar, than: 9) ? 0 : order
   }
 
   private func append(_ scalar: UInt32, to list: inout [UInt32]) {

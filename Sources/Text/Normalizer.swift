@@ -170,7 +170,7 @@ struct Normalizer: Sendable {
 
   private static func isMark(_ scalar: UInt32) -> Bool {
     UnicodeClasses.flags(scalar).contains(.mark)
-      && Unicode.Scalar(scalar).map { !UnicodeClasses.isYounger($0, than: 12) } == true
+      && Unicode.Scalar(scalar).map { !UnicodeClasses.isYounger($0, than: 9) } == true
   }
 
   // MARK: BERT

@@ -256,7 +256,9 @@ extension Tokenizer {
     for id in 0..<given.texts.count {
       let text = given.texts[id]
       switch given.type(id) {
-      case .normal, .userDefined, .unused, .byte:
+      case .userDefined:
+        texts.append(text.starts(with: space) ? text.dropFirst(3) : text)
+      case .normal, .unused, .byte:
         // GGUF marks the start of a word, BERT its inside.
         if text.starts(with: space) {
           texts.append(text.dropFirst(3))

@@ -15,10 +15,18 @@ public struct TokenizerFiles: Sendable {
   public let addedTokens: [AddedToken]
   /// `chat_template.jinja` with `additional_chat_templates/`, or `chat_template.json`.
   public let templateFiles: [NamedTemplate]?
+  /// Whether ``templateFiles`` come before the templates of tokenizer_config.json: those of `chat_template.jinja` do, as in
+  /// transformers 5.
+  public let templateFilesWin: Bool
   /// `bos_token_id` and the like of config.json; a list stays a list.
   public let modelIDs: [SpecialRole: ModelIDs]
   /// `eos_token_id` of generation_config.json.
   public let generationEndIDs: [Int]
+
+  /// The templates that count: of chat_template.jinja, else of tokenizer_config.json, else of chat_template.json.
+  public var templates: [NamedTemplate]? {
+    (templateFilesWin ? templateFiles : nil) ?? config.templates ?? templateFiles
+  }
 
   /// Ids that a configuration file gives for a role.
   public struct ModelIDs: Sendable, Hashable {
@@ -31,7 +39,8 @@ public struct TokenizerFiles: Sendable {
     folder: String, sentencePiece: SentencePieceModel? = nil, json: TokenizerJSON? = nil,
     wordPieces: TrainedVocabulary? = nil, config: TokenizerConfig = TokenizerConfig(),
     addedTokens: [AddedToken] = [], templateFiles: [NamedTemplate]? = nil,
-    modelIDs: [SpecialRole: ModelIDs] = [:], generationEndIDs: [Int] = []
+    templateFilesWin: Bool = false, modelIDs: [SpecialRole: ModelIDs] = [:],
+    generationEndIDs: [Int] = []
   ) {
     self.folder = folder
     self.sentencePiece = sentencePiece
@@ -40,6 +49,7 @@ public struct TokenizerFiles: Sendable {
     self.config = config
     self.addedTokens = addedTokens
     self.templateFiles = templateFiles
+    self.templateFilesWin = templateFilesWin
     self.modelIDs = modelIDs
     self.generationEndIDs = generationEndIDs
   }
@@ -121,6 +131,7 @@ public struct TokenizerFiles: Sendable {
     return TokenizerFiles(
       folder: folder, sentencePiece: sentencePiece, json: json, wordPieces: wordPieces,
       config: config, addedTokens: added, templateFiles: try readTemplates(folder),
+      templateFilesWin: Folder.kind(Folder.join(folder, "chat_template.jinja")) == .file,
       modelIDs: modelIDs, generationEndIDs: endIDs)
   }
 

@@ -29,6 +29,7 @@ extension Vocabulary {
     if request.kind == .llama { vocabulary.addsSpacePrefix = files.config.addsPrefixSpace }
 
     let added = try allAddedTokens(files, json.addedTokens, trained)
+    vocabulary.noteFlags(added)
     let limit = max(trained.idLimit, (added.map(\.id).max() ?? -1) + 1)
     var assembly = VocabularyAssembly(count: request.count(idLimit: limit))
     try checkIDs(trained, added, count: assembly.count, file: json.path)

@@ -67,6 +67,7 @@ extension Vocabulary {
           + list(replaced))
     }
     vocabulary.addsBOSByDefault = !isUnigram
+    vocabulary.noteFlags(added + (files.json?.addedTokens ?? []).filter { !added.contains($0) })
     vocabulary.setPreparation(request, model)
     return vocabulary
   }
@@ -168,6 +169,7 @@ extension Vocabulary {
     vocabulary.addsBOSByDefault = true
     try vocabulary.setPreparation(request, json)
     try checkIDs(trained, added, count: assembly.count, file: json.path)
+    vocabulary.noteFlags(added)
     for token in added { assembly.set(token.id, entry(of: token)) }
     var isAdded = [Bool](repeating: false, count: trained.count)
     for token in added {

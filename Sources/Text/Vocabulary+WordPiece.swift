@@ -35,11 +35,31 @@ extension Vocabulary {
     let limit = max(trained.idLimit, (added.map(\.id).max() ?? -1) + 1)
     var assembly = VocabularyAssembly(count: request.count(idLimit: limit))
     try checkIDs(trained, added, count: assembly.count, file: file)
+    var hidden: [String] = []
     for token in added {
       let entry = entry(of: token)
-      let text = entry.type == .control ? entry.text : phantom(entry.text[...])
-      assembly.set(token.id, .init(text: text, type: entry.type, score: 0))
+      // llama.cpp looks for the text of added tokens as it stands, so an ordinary one has no mark of a word's start
+      // unless that would be the text of a part of a word.
+      let isHidden = entry.type != .control && trained.id(of: "##".utf8 + entry.text) != nil
+      if isHidden { hidden.append(token.text) }
+      assembly.set(
+        token.id,
+        .init(text: isHidden ? phantom(entry.text[...]) : entry.text, type: entry.type, score: 0))
     }
+    if !hidden.isEmpty {
+      vocabulary.notes.append(
+        "added tokens that llama.cpp will not find in a text, because a part of a word has their text: "
+          + list(hidden))
+    }
+    let capitals = added.filter { token in
+      token.isNormalized && token.content.contains { (0x41...0x5A).contains($0) }
+    }
+    if vocabulary.lowercases == true, !capitals.isEmpty {
+      vocabulary.notes.append(
+        "text is lowercased, yet llama.cpp finds these added tokens only as they are written: "
+          + list(capitals.map(\.text)))
+    }
+    vocabulary.noteFlags(added)
     let texts = trained.texts
     var scratch: [UInt8] = []
     try assembly.assemble(
@@ -107,6 +127,11 @@ extension Vocabulary {
     if json.preTokenizer != [.bert] { problem = "another pre-tokenizer than BertPreTokenizer" }
     if json.continuingPrefix != "##" {
       problem = "continuing_subword_prefix \"\(json.continuingPrefix)\" instead of \"##\""
+    }
+    if json.characterLimit != 100 {
+      notes.append(
+        "words of more than \(json.characterLimit) characters are unknown, which a GGUF cannot say: 100 is taken there"
+      )
     }
     if let problem, request.preTokenizerOverride == nil {
       throw TinctureError(

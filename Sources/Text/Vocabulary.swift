@@ -119,6 +119,25 @@ public struct Vocabulary: Sendable {
       advice: "check that the tokenizer files belong to this checkpoint")
   }
 
+  /// Notes flags of added tokens that a GGUF cannot carry.
+  mutating func noteFlags(_ added: [AddedToken]) {
+    func note(_ words: String, _ holds: (AddedToken) -> Bool) {
+      let tokens = added.filter(holds)
+      guard !tokens.isEmpty else { return }
+      notes.append(
+        "\(words), which a GGUF cannot say: " + Vocabulary.list(tokens.map(\.text))
+          + " (\(tokens.count))")
+    }
+    note("added tokens that take the white space before them along (lstrip)") { $0.stripsLeft }
+    note("added tokens that take the white space after them along (rstrip)") { $0.stripsRight }
+    note("added tokens that are found as whole words only (single_word)") { $0.isWord }
+    if model != .wordPiece {
+      note("added tokens that are looked for in the normalized text") { token in
+        token.isNormalized && token.origin == "tokenizer.json"
+      }
+    }
+  }
+
   /// Names up to five tokens for a note.
   static func list(_ names: [String]) -> String {
     names.prefix(5).joined(separator: ", ") + (names.count > 5 ? ", …" : "")

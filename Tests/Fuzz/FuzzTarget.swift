@@ -26,7 +26,7 @@ struct FuzzTarget: Sendable {
 extension FuzzTarget {
   static let all: [FuzzTarget] = [
     .json, .safetensors, .index, .gguf, .imatrixGGUF, .imatrixLegacy,
-    .tokenizerJSON, .sentencePiece, .tokenizerConfig, .vocabularyText, .chatTemplate, .prompts,
-    .pack, .packIndex, .packLogits,
+    .tokenizerJSON, .sentencePiece, .tokenizerConfig, .vocabularyText, .tokenizing, .chatTemplate,
+    .prompts, .pack, .packIndex, .packLogits,
   ]
 }

@@ -2,7 +2,7 @@ import TinctureCore
 import TinctureText
 
 extension FuzzTarget {
-  private static let wordPieceJSON = #"""
+  static let wordPieceJSON = #"""
     {"added_tokens":[{"id":0,"content":"[PAD]","special":true,"normalized":false}],
     "normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,
     "strip_accents":null,"lowercase":true},"pre_tokenizer":{"type":"BertPreTokenizer"},
@@ -20,7 +20,7 @@ extension FuzzTarget {
     "decoder":{"type":"ByteLevel"},"model":{"type":"BPE","ignore_merges":false,
     "vocab":{"a":0,"b":1,"c":2,"ab":3,"abc":4},"merges":["a b",["ab","c"]]}}
     """#
-  private static let sentencePieceJSON = #"""
+  static let sentencePieceJSON = #"""
     {"added_tokens":[{"id":0,"content":"<unk>","special":true,"normalized":false}],
     "normalizer":{"type":"Replace","pattern":{"String":" "},"content":"\u2581"},
     "pre_tokenizer":{"type":"Split","pattern":{"String":" "},"behavior":"MergedWithPrevious"},
@@ -42,7 +42,7 @@ extension FuzzTarget {
       "\"merges\":", "\"vocab\":", "\"a b\"", "\"Sequence\"", "[PAD9]", "<0x41>",
     ],
     // A list of rows and a table beside the texts.
-    memoryFactor: 64,
+    memoryFactor: 64, fixedMemory: 1 << 16,
     run: { bytes throws(TinctureError) in
       let json = try TokenizerJSON(bytes, path: "fuzz")
       return vocabularies(TokenizerFiles(folder: "fuzz", json: json))
@@ -57,7 +57,7 @@ extension FuzzTarget {
         + [0x12, 0x02, 0x18, 0x02, 0x1A, 0x04, 0x18, 0, 0x20, 1]
     ]),
     words: ["\u{2581}", "\u{0A}", "\u{15}", "\u{18}", "<0x0A>"],
-    memoryFactor: 64,
+    memoryFactor: 64, fixedMemory: 1 << 16,
     run: { bytes throws(TinctureError) in
       let model = try SentencePieceModel(bytes, file: "fuzz")
       return vocabularies(TokenizerFiles(folder: "fuzz", sentencePiece: model))
@@ -66,7 +66,7 @@ extension FuzzTarget {
   static let tokenizerConfig = FuzzTarget(
     name: "tokenizer_config.json", seeds: warm([Array(configJSON.utf8)]),
     words: ["\"", "{", "}", "null", "\"content\":", "\"special\":true", "-1", "4294967296"],
-    memoryFactor: 64,
+    memoryFactor: 64, fixedMemory: 1 << 16,
     run: { bytes throws(TinctureError) in
       let config = try TokenizerConfig(bytes, path: "fuzz")
       let json = try TokenizerJSON(Array(byteLevelJSON.utf8), path: "fuzz")
@@ -80,7 +80,7 @@ extension FuzzTarget {
       Array("[UNK]\r\nthe\r\ncaf\u{E9}".utf8),
     ]),
     words: ["\n", "\r\n", "##", "[PAD]", "[PAD9]"],
-    memoryFactor: 64,
+    memoryFactor: 64, fixedMemory: 1 << 16,
     run: { bytes throws(TinctureError) in
       let lines = try TrainedVocabulary(lines: bytes, file: "fuzz")
       return vocabularies(TokenizerFiles(folder: "fuzz", wordPieces: lines))
@@ -89,12 +89,20 @@ extension FuzzTarget {
   /// The seeds; reads the bundled table of pre-tokenizers, whose memory is no input's.
   private static func warm(_ seeds: [[UInt8]]) -> [[UInt8]] {
     _ = try? KnownPreTokenizers.load()
+    _ = try? tokenizing.run([0x61, 0xC3, 0xA9])
     return seeds
   }
 
   /// Makes a vocabulary of each kind; tells which came out.
   private static func vocabularies(_ files: TokenizerFiles) -> Int {
     var outcome = 0
+    if let tokenizer = try? Tokenizer(files) {
+      let ids = tokenizer.encode("walking \u{2581}t <s>abc\n")
+      precondition(
+        String(validating: tokenizer.decode(ids), as: UTF8.self) != nil,
+        "the text is not well-formed")
+      outcome = 32
+    }
     for (bit, kind) in VocabularyKind.allCases.enumerated() {
       guard
         let made = try? Vocabulary.make(

@@ -70,6 +70,49 @@ import TinctureText
     }
   }
 
+  /// Added tokens that take white space along, stand as whole words, or are looked for in normalized text.
+  @Test(arguments: ["tokens-flags-bert", "tokens-flags-bpe"])
+  func flagsOfAddedTokens(_ name: String) throws {
+    let expected = try Self.json(name + ".json")
+    let tokenizer = try Self.open(expected.member("folder").string())
+    let texts = try expected.member("texts").elements.map { try $0.stringBytes() }
+    let ids = try expected.member("ids").elements.map(Self.ids)
+    let literal = try expected.member("literal").elements.map(Self.ids)
+    #expect(texts.count > 20 && ids != literal)
+    for (index, text) in texts.enumerated() {
+      let shown = String(decoding: text, as: UTF8.self)
+      #expect(try tokenizer.encode(text) == ids[index], "\(shown)")
+      #expect(try tokenizer.encode(text, parseSpecial: false) == literal[index], "\(shown)")
+    }
+  }
+
+  @Test func hostileTexts() throws {
+    let tokenizer = try Self.open("models/gemma3")
+    for (bytes, offset) in [
+      ([0x61, 0xC3], 1), ([0xED, 0xA0, 0x80], 0), ([0x61, 0xF4, 0x90, 0x80, 0x80], 1),
+    ] as [([UInt8], UInt64)] {
+      do {
+        _ = try tokenizer.encode(bytes)
+        Issue.record("accepted")
+      } catch {
+        #expect(error.code.name == "tokenizer.text" && error.place.byteOffset == offset)
+      }
+    }
+    // Long words cost time in proportion to their length, nearly: a million characters take seconds at most.
+    let clock = ContinuousClock()
+    for text in [
+      [UInt8](repeating: 0x61, count: 1 << 20), [UInt8](repeating: 0x20, count: 1 << 20),
+    ] {
+      for name in ["models/gemma3", "models/qwen2", "models/bert-cased"] {
+        let tokenizer = try Self.open(name)
+        var ids: [Int32] = []
+        let time = try clock.measure { ids = try tokenizer.encode(text) }
+        #expect(time < .seconds(20), "\(name)")
+        #expect(ids.count <= text.count + 2)
+      }
+    }
+  }
+
   @Test func equalsSentencePiece() throws {
     let expected = try Self.json("tokens-llama-spm.json")
     let tokenizer = try Self.open(expected.member("folder").string())

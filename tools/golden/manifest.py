@@ -50,6 +50,8 @@ MAKERS = [
     ("tokens/chat/", "tools/golden/chat.py", ["golden/tokens/chat"], ["transformers", "jinja2"], [], None),
     ("tokens/", "tools/golden/vocabularies.py", [], ["sentencepiece", "tokenizers", "transformers", "torch",
      "numpy"], [PEER], None),
+    ("tokens/flags-bert/", "tools/golden/token_ids.py", ["golden"], ["tokenizers", "sentencepiece"], [], 20241126),
+    ("tokens/flags-bpe/", "tools/golden/token_ids.py", ["golden"], ["tokenizers", "sentencepiece"], [], 20241126),
     ("tokens/ids/", "tools/golden/token_ids.py", ["golden"], ["tokenizers", "sentencepiece"], [], 20241126),
 ]
 

@@ -64,6 +64,28 @@ def characters():
     return {name: ranges(chosen) for name, chosen in result.items()}
 
 
+FLAGGED = [("<l>", dict(lstrip=True)), ("<r>", dict(rstrip=True)), ("<w>", dict(single_word=True)),
+           ("Both", dict(lstrip=True, rstrip=True)), ("NORM\u00c9", dict(normalized=True)), ("plain", dict(normalized=False)),
+           ("pla", dict(normalized=False)), ("<s1>", dict(special=True, rstrip=True)), (" sp", dict(normalized=False))]
+FLAGGED_TEXTS = ["a <l> b", "a  \t<l>  b", "<l><l>", " <r>  \n<r> x", "<r>\u3000\u00a0y", "a<w>b <w> c", "<w>", "<w><w> <w>", "\u00e9<w>",
+                 "_<w>", "1<w>", "(<w>)", "  Both  Both both", "xBothx", "norm\u00e9 NORM\u00c9 norme\u0301 NORME\u0301", "xnorm\u00e9x",
+                 "plain plai pla plainpla Plain", "<s1>  <s1>a <s1>", "<l> <r> <l> <s1> <l>", "a sp  sp", "<r> sp", " <l>\u0301", ""]
+
+
+def flagged(golden, source, target):
+    """A tokenizer with tokens of every flag, and its ids."""
+    folder = golden / target
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = tokenizers.Tokenizer.from_file(str(golden / source / "tokenizer.json"))
+    for text, flags in FLAGGED:
+        flags = {"normalized": False, **flags}
+        token = tokenizers.AddedToken(text, **{k: v for k, v in flags.items() if k != "special"}, special=flags.get("special", False))
+        (tokenizer.add_special_tokens if flags.get("special") else tokenizer.add_tokens)([token])
+    data = json.loads(tokenizer.to_str())
+    write(folder / "tokenizer.json", data)
+    return tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
 def write(path, value):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
@@ -91,6 +113,15 @@ def main():
                    if "\x00" in t or any(c in t for c in ("<s>", "</s>", "<unk>", "<pad>"))]
         write(out / (folder.replace("/", "-") + ".json"),
               {"folder": folder, "skipped": skipped, "ids": [[model.bos_id()] + model.encode(t) for t in texts]})
+    for source, target in (("tokens/bert-uncased", "tokens/flags-bert"), ("tokens/qwen-bpe", "tokens/flags-bpe")):
+        tokenizer = flagged(golden, source, target)
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        ids = [tokenizer.encode(t).ids for t in FLAGGED_TEXTS]
+        tokenizer.encode_special_tokens = True
+        write(out / (target.replace("/", "-") + ".json"),
+              {"folder": target, "texts": FLAGGED_TEXTS, "ids": ids,
+               "literal": [tokenizer.encode(t).ids for t in FLAGGED_TEXTS]})
     write(out / "characters.json", characters())
 
 

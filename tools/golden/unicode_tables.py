@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes formats/unicode/canonical.json5: the canonical decompositions that tokenizers normalize with.
 
-Source: UnicodeData.txt as Python's unicodedata carries it. The tokenizers library knows those of Unicode 12; with
+Source: UnicodeData.txt as Python's unicodedata carries it. The tokenizers library knows those of Unicode 9; with
 --check every scalar's NFD and NFC is compared with that library's.
 """
 import argparse
@@ -10,7 +10,7 @@ import unicodedata
 from pathlib import Path
 
 OUT = Path(__file__).resolve().parents[2] / "formats/unicode/canonical.json5"
-# Characters with a decomposition that came after Unicode 12: the library leaves them whole.
+# Characters with a decomposition that came after Unicode 9: the library leaves them whole.
 LATER = {0x11938}
 
 
@@ -40,7 +40,7 @@ def lines(numbers, per_line):
 def text():
     pairs, excluded = table()
     return (
-        "// Canonical decompositions of Unicode 12, made by tools/golden/unicode_tables.py from UnicodeData.txt.\n"
+        "// Canonical decompositions of Unicode 9, made by tools/golden/unicode_tables.py from UnicodeData.txt.\n"
         "// Hangul syllables are not listed: their decomposition is arithmetic.\n"
         "{\n"
         "  // Three numbers each: a character, and the one or two (else 0) that it stands for.\n"

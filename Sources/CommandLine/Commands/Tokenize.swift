@@ -19,8 +19,11 @@ enum TokenizeCommand {
       ),
       .value(
         "prompts", "FILE", hint: .path,
-        "A text for each line {\"text\": …} of a JSON Lines file instead of TEXT: texts with line feeds in them."
-      ),
+        """
+        A text for each line {"text": …}, {"messages": […]} or {"ids": […]} of a JSON Lines file instead of TEXT; \
+        messages go through the chat template.
+        """),
+      .flag("chat", "Take each text as a user's turn and put the model's chat template around it."),
       .flag(
         "no-special", "Put no tokens around the text (no <bos>, no [CLS] and [SEP])."),
       .flag(
@@ -57,65 +60,91 @@ enum TokenizeCommand {
           ? "a text is missing" : "\(given.joined(separator: " and ")) exclude each other",
         command: invocation.command, expected: "one of TEXT, --file F and --prompts FILE")
     }
-    let tokenizer = try open(invocation.path)
-    let texts: [[UInt8]]
+    let model = try Model(invocation.path)
+    var prompts: [Prompt] = []
     var file: String?
-    if let path = parsed.value("file") {
+    var lines: [Int] = []
+    if let path = parsed.value("prompts") {
       file = path
-      texts = lines(try InputFile(path: path).contents(limit: byteLimit))
-    } else if let path = parsed.value("prompts") {
+      let read = try PromptFile.open(path: path)
+      (prompts, lines) = (read.prompts, read.lines)
+    } else if let path = parsed.value("file") {
       file = path
-      texts = try prompts(path)
+      for line in split(try InputFile(path: path).contents(limit: byteLimit)) {
+        lines.append(lines.count + 1)
+        guard let text = String(validating: line, as: UTF8.self) else {
+          throw TinctureError(
+            .init("tokenizer.text", .invalidInput), "line \(lines.count) is not well-formed UTF-8",
+            place: .init(file: path), advice: "convert the file to UTF-8")
+        }
+        prompts.append(.text(text))
+      }
     } else {
-      texts = [Array(parsed.positionals[1].utf8)]
+      prompts = [.text(parsed.positionals[1])]
     }
-    try invocation.cancellation.check()
-    let ids = try encode(
-      texts, tokenizer, addSpecial: !parsed.has("no-special"),
-      parseSpecial: !parsed.has("no-parse-special"), file: file, threads: invocation.threads)
-    return outcome(ids, tokenizer, invocation, isOne: file == nil)
+    var ids: [[Int32]] = []
+    ids.reserveCapacity(prompts.count)
+    for (index, prompt) in prompts.enumerated() {
+      if index % 1024 == 0 { try invocation.cancellation.check() }
+      do {
+        ids.append(try model.ids(prompt, parsed))
+      } catch {
+        throw error.at(file: file.map { "\($0), line \(lines[index])" })
+      }
+    }
+    return outcome(ids, model.tokenizer, invocation, isOne: file == nil)
   }
 
   /// Files larger than this are no texts.
   private static let byteLimit = 1 << 30
 
-  /// The tokenizer of a model, or of a folder that may lack the weights.
-  private static func open(_ path: String) throws(TinctureError) -> Tokenizer {
-    if Folder.kind(path) == .folder { return try Tokenizer.open(folder: path) }
-    return try Tokenizer.open(Checkpoint.open(path))
-  }
+  /// A tokenizer with the chat template that belongs to it.
+  private struct Model {
+    let tokenizer: Tokenizer
+    private let template: Result<ChatTemplate, TinctureError>
 
-  private static func lines(_ bytes: [UInt8]) -> [[UInt8]] {
-    var lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false).map(Array.init)
-    if lines.last?.isEmpty == true { lines.removeLast() }
-    return lines
-  }
-
-  private static func prompts(_ path: String) throws(TinctureError) -> [[UInt8]] {
-    var texts: [[UInt8]] = []
-    for line in lines(try InputFile(path: path).contents(limit: byteLimit)) where !line.isEmpty {
-      let node = try JSON.parse(line, file: "\(path), line \(texts.count + 1)", code: "prompts")
-      texts.append(try node.member("text").stringBytes())
-    }
-    return texts
-  }
-
-  private static func encode(
-    _ texts: [[UInt8]], _ tokenizer: Tokenizer, addSpecial: Bool, parseSpecial: Bool,
-    file: String?, threads: Int
-  ) throws(TinctureError) -> [[Int32]] {
-    var ids: [[Int32]] = []
-    ids.reserveCapacity(texts.count)
-    for (index, text) in texts.enumerated() {
-      let place = file.map { texts.count > 1 ? "\($0), line \(index + 1)" : $0 }
-      do {
-        ids.append(
-          try tokenizer.encode(text, addSpecial: addSpecial, parseSpecial: parseSpecial))
-      } catch {
-        throw error.at(file: place)
+    /// Of a model, or of a folder that may lack the weights.
+    init(_ path: String) throws(TinctureError) {
+      if Folder.kind(path) == .folder {
+        let files = try TokenizerFiles.open(folder: path, wholeJSON: true)
+        tokenizer = try Tokenizer(files)
+        template = Result { () throws(TinctureError) in try ChatTemplate.of(files) }
+      } else {
+        let checkpoint = try Checkpoint.open(path)
+        tokenizer = try Tokenizer.open(checkpoint)
+        template = Result { () throws(TinctureError) in try ChatTemplate.open(checkpoint) }
       }
     }
-    return ids
+
+    func ids(_ prompt: Prompt, _ parsed: ParsedArguments) throws(TinctureError) -> [Int32] {
+      let parsesSpecial = !parsed.has("no-parse-special")
+      switch prompt {
+      case .ids(let ids): return ids
+      case .text(let text) where !parsed.has("chat"):
+        return tokenizer.encode(
+          text, addSpecial: !parsed.has("no-special"), parseSpecial: parsesSpecial)
+      case .text(let text):
+        return try conversation([ChatMessage(role: "user", content: text)])
+      case .messages(let messages): return try conversation(messages)
+      }
+    }
+
+    /// The template writes the special tokens itself.
+    private func conversation(_ messages: [ChatMessage]) throws(TinctureError) -> [Int32] {
+      func text(_ id: Int32?) -> String {
+        id.flatMap { tokenizer.text(of: $0) }.map { String(decoding: $0, as: UTF8.self) } ?? ""
+      }
+      let text = try template.get().render(
+        messages: messages, addGenerationPrompt: true, bosToken: text(tokenizer.bosID),
+        eosToken: text(tokenizer.eosID))
+      return tokenizer.encode(text, addSpecial: false)
+    }
+  }
+
+  private static func split(_ bytes: [UInt8]) -> [ArraySlice<UInt8>] {
+    var lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
+    if lines.last?.isEmpty == true { lines.removeLast() }
+    return lines
   }
 
   // MARK: What is printed
