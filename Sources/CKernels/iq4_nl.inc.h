@@ -125,6 +125,30 @@ static void iq4_nl_narrow(const tk_tile *tile, f32x8 *least, f32x8 *chosen) {
   }
 }
 
+// The scale that ggml would take: its tries, led by its weights (x^2, or the importance times sqrt(2 mean(x^2) + x^2)).
+// Source: ggml src/ggml-quants.c, quantize_row_iq4_nl_impl. Where a block's error is mostly that of the rounded
+// scale, no search of ours is always ahead of it, so it is one of the candidates.
+static f32x8 iq4_nl_usual(const tk_tile *tile, int weighted) {
+  tk_tile led = *tile;
+  f32x8 energy = v_splat(0);
+  for (int i = 0; i < 32; ++i) energy += tile->x[i] * tile->x[i];
+  energy = energy * v_splat(2.0f / 32);
+  for (int i = 0; i < 32; ++i) {
+    f32x8 square = tile->x[i] * tile->x[i];
+    led.w[i] = weighted ? tile->w[i] * __builtin_elementwise_sqrt(energy + square) : square;
+  }
+  f32x8 inverse_peak = v_inverse(tile_peak(tile)), best = v_splat(-1), d = v_splat(0);
+  for (int t = -1; t < 15; ++t) {
+    f32x8 xq, qq;
+    iq4_sums(&led, v_splat(t < 0 ? 127.0f : (float)(t - 134)) * inverse_peak, &xq, &qq);
+    f32x8 fitted = xq * v_inverse(qq), gain = xq * fitted;
+    i32x8 better = gain > best;
+    best = v_select(better, gain, best);
+    d = v_select(better, fitted, d);
+  }
+  return v_round_f16(d);
+}
+
 static void enc_iq4_nl(const float *x, const float *importance, uint8_t *out, int64_t row_length) {
   int64_t blocks = row_length / 32;
   for (int64_t first = 0; first < blocks; first += 8) {
@@ -142,6 +166,10 @@ static void enc_iq4_nl(const float *x, const float *importance, uint8_t *out, in
       least = v_select(better, error, least);
       chosen = v_select(better, d, chosen);
     }
+    f32x8 usual = iq4_nl_usual(&tile, importance != NULL), error = iq4_error(&tile, usual);
+    i32x8 better = (error < least) & (v_abs(usual) <= v_splat(65504));
+    least = v_select(better, error, least);
+    chosen = v_select(better, usual, chosen);
     iq4_nl_narrow(&tile, &least, &chosen);
     // A peak no scale can reach stays an infinite scale, for the caller to see.
     f32x8 plain = v_round_f16(tile_peak(&tile) * v_splat(-1.0f / 127));
