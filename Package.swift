@@ -69,7 +69,7 @@ let package = Package(
       name: "tincture-fuzz",
       dependencies: [
         "TinctureCore", "TinctureText", "TinctureContainers", "TinctureCalibration",
-        "TinctureParity", "CFuzz",
+        "TinctureCatalog", "TinctureParity", "CFuzz",
       ],
       path: "Tests/Fuzz"),
     // Renders chat templates for tools/check/chat.py. Not a product.

@@ -5,7 +5,7 @@ import TinctureCore
 ///
 /// Sources: sentence-transformers models/{Pooling,Dense}.py; llama.cpp conversion/base.py,
 /// _try_set_pooling_type; src/llama-graph.cpp, build_dense_out.
-struct SentenceModules {
+package struct SentenceModules {
   struct Dense {
     /// Folder of the module, `2_Dense`.
     var folder: String
@@ -16,26 +16,42 @@ struct SentenceModules {
   }
 
   /// llama.cpp's number of the pooling (enum llama_pooling_type).
-  private(set) var pooling: UInt32?
+  package private(set) var pooling: UInt32?
   private(set) var dense: [Dense] = []
 
   private static let limit = 1 << 20
+  /// Gives the bytes of a file.
+  package typealias Reader = (String) throws(TinctureError) -> [UInt8]
+
+  private init() {}
 
   /// Reads modules.json of `folder`; without one there is nothing.
   ///
   /// - Throws: `modules.*`, `engine.module` for a module that llama.cpp does not compute.
   init(folder: String, rule: SentenceModuleRule, width: Int) throws(TinctureError) {
-    let path = Folder.join(folder, "modules.json")
-    guard rule != .ignored, Folder.kind(path) == .file else { return }
-    let root = try Self.parse(path)
+    guard rule != .ignored, Folder.kind(Folder.join(folder, "modules.json")) == .file else {
+      self.init()
+      return
+    }
+    try self.init(folder: folder, rule: rule, width: width) {
+      (path) throws(TinctureError) -> [UInt8] in
+      try InputFile(path: path).contents(limit: Self.limit)
+    }
+  }
+
+  /// The same with `contents` in the place of files: modules.json first, then each module's config.json.
+  package init(
+    folder: String, rule: SentenceModuleRule, width: Int, contents: Reader
+  ) throws(TinctureError) {
+    let root = try Self.parse(Folder.join(folder, "modules.json"), contents)
     for module in try root.array() {
       let type = try module.member("type").string()
       let name = String(type.split(separator: ".").last ?? "")
       switch name {
       // llama.cpp's tools normalise; the vector before it differs by its length only.
       case "Transformer", "Normalize": break
-      case "Pooling": try readPooling(folder, module)
-      case "Dense" where rule == .poolingAndDense: try readDense(folder, module)
+      case "Pooling": try readPooling(folder, module, contents)
+      case "Dense" where rule == .poolingAndDense: try readDense(folder, module, contents)
       default:
         throw CheckpointConfig.unsupported(
           try module.member("type"), "module",
@@ -61,9 +77,8 @@ struct SentenceModules {
     }
   }
 
-  private static func parse(_ path: String) throws(TinctureError) -> JSON {
-    try JSON.parse(
-      InputFile(path: path).contents(limit: limit), file: path, code: "modules")
+  private static func parse(_ path: String, _ contents: Reader) throws(TinctureError) -> JSON {
+    try JSON.parse(contents(path), file: path, code: "modules")
   }
 
   /// The module's folder inside the checkpoint; a path that leads elsewhere is refused.
@@ -80,10 +95,12 @@ struct SentenceModules {
     return path
   }
 
-  private mutating func readPooling(_ folder: String, _ module: JSON) throws(TinctureError) {
+  private mutating func readPooling(
+    _ folder: String, _ module: JSON, _ contents: Reader
+  ) throws(TinctureError) {
     let path = Folder.join(
       Folder.join(folder, try Self.folder(module)), "config.json")
-    let config = try Self.parse(path)
+    let config = try Self.parse(path, contents)
     let flags: [(key: String, number: UInt32?)] = [
       ("pooling_mode_mean_tokens", 1), ("pooling_mode_cls_token", 2), ("pooling_mode_lasttoken", 3),
       ("pooling_mode_max_tokens", nil), ("pooling_mode_mean_sqrt_len_tokens", nil),
@@ -108,10 +125,12 @@ struct SentenceModules {
     pooling = number
   }
 
-  private mutating func readDense(_ folder: String, _ module: JSON) throws(TinctureError) {
+  private mutating func readDense(
+    _ folder: String, _ module: JSON, _ contents: Reader
+  ) throws(TinctureError) {
     let name = try Self.folder(module)
     let path = Folder.join(folder, name)
-    let config = try Self.parse(Folder.join(path, "config.json"))
+    let config = try Self.parse(Folder.join(path, "config.json"), contents)
     guard dense.count < 2 else {
       throw CheckpointConfig.unsupported(
         module, "module", "llama.cpp computes two dense heads at most")

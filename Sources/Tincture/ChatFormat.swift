@@ -8,18 +8,23 @@ public struct ChatFormat: Sendable {
   public let template: ChatTemplate
   private let tokenizer: Tokenizer
   private let bos, eos: String
+  private let now: CalendarTime?
 
   /// The template of a bound model, `tokenizer.chat_template` of its metadata.
   ///
+  /// - Parameter now: the date for templates that write it, as Llama 3's do; nil makes asking for it an error.
   /// - Throws: `chat.template.missing` for a model without one, `chat.template.*` for one that is not understood.
-  public init(_ model: BoundModel, tokenizer: Tokenizer) throws(TinctureError) {
+  public init(
+    _ model: BoundModel, tokenizer: Tokenizer, now: CalendarTime?
+  ) throws(TinctureError) {
+    self.now = now
     let key = "tokenizer.chat_template"
     let file = model.source.files.first?.path
     guard case .string(let source)? = model.metadata.first(where: { $0.key == key })?.value else {
       throw TinctureError(
         .init("chat.template.missing", .unsupported), "the model has no chat template",
         place: .init(file: file, key: key),
-        advice: "it was not made for conversations; continue a text with --prompt")
+        advice: "it was not made for conversations: give it texts")
     }
     template = try ChatTemplate(source: source.bytes, name: file ?? key)
     self.tokenizer = tokenizer
@@ -47,7 +52,8 @@ public struct ChatFormat: Sendable {
     -> String
   {
     try template.render(
-      messages: messages, addGenerationPrompt: addGenerationPrompt, bosToken: bos, eosToken: eos)
+      messages: messages, addGenerationPrompt: addGenerationPrompt, bosToken: bos, eosToken: eos,
+      now: now)
   }
 
   /// Its tokens; the template writes special tokens itself.

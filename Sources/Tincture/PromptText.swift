@@ -6,14 +6,12 @@ import TinctureText
 
 /// Prompts of every kind as token ids, and ids as text.
 struct PromptText {
-  private let checkpoint: Checkpoint
   private let bound: BoundModel
   private let tokenizer: Tokenizer?
   /// Why there is no tokenizer.
   private let tokenizerError: TinctureError?
 
   init(_ checkpoint: Checkpoint, _ bound: BoundModel) {
-    self.checkpoint = checkpoint
     self.bound = bound
     do throws(TinctureError) {
       tokenizer = try Tokenizer.open(checkpoint)
@@ -45,7 +43,8 @@ struct PromptText {
         if let format {
           chat = format
         } else {
-          chat = try ChatFormat(bound, tokenizer: tokenizer)
+          // The date a template may write is today's: the pack keeps the text and its ids.
+          chat = try ChatFormat(bound, tokenizer: tokenizer, now: .present())
           format = chat
         }
         let rendered = try chat.text(messages, addGenerationPrompt: true)

@@ -213,6 +213,9 @@ import TinctureText
         now: now)
         == "2024 24 02 2 29 29 29 060 00 12 05 09 AM February Feb Thursday Thu 2024-02-29 00:05:09 %"
     )
+    let present = try #require(CalendarTime.present())
+    let year = Calendar(identifier: .gregorian).component(.year, from: Date())
+    #expect(abs(present.year - year) <= 1)
     #expect(CalendarTime(year: 2023, month: 2, day: 29) == nil)
     #expect(CalendarTime(year: 1900, month: 2, day: 29) == nil)
     #expect(CalendarTime(year: 2000, month: 2, day: 29) != nil)

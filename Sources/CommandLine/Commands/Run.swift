@@ -127,7 +127,8 @@ enum RunCommand {
   private static func chat(
     _ invocation: Invocation, _ generator: TextGenerator, _ sampler: inout Sampler, limit: Int?
   ) throws(TinctureError) -> Outcome {
-    let template = try ChatFormat(generator.bound, tokenizer: generator.tokenizer)
+    let template = try ChatFormat(
+      generator.bound, tokenizer: generator.tokenizer, now: .present())
     let isTerminal = Console.isTerminal(.input) && Console.isTerminal(.output)
     let input = LineReader(cancellation: invocation.cancellation)
     var messages: [ChatMessage] = []

@@ -136,7 +136,7 @@ enum TokenizeCommand {
       }
       let text = try template.get().render(
         messages: messages, addGenerationPrompt: true, bosToken: text(tokenizer.bosID),
-        eosToken: text(tokenizer.eosID))
+        eosToken: text(tokenizer.eosID), now: .present())
       return tokenizer.encode(text, addSpecial: false)
     }
   }

@@ -2,7 +2,7 @@ import TinctureCore
 
 /// A date and time of day, for templates that write the present date into the prompt.
 ///
-/// Given by the caller, never read from the clock: the same conversation then gives the same text.
+/// Rendering never reads the clock itself: with the same date the same conversation gives the same text.
 public struct CalendarTime: Sendable, Hashable {
   /// Year of the Gregorian calendar, 1 to 9999.
   public let year: Int
@@ -26,6 +26,15 @@ public struct CalendarTime: Sendable, Hashable {
     self.hour = hour
     self.minute = minute
     self.second = second
+  }
+
+  /// The date and time where the program runs; nil when the system does not know them.
+  public static func present() -> CalendarTime? {
+    LocalClock.now().flatMap {
+      CalendarTime(
+        year: $0.year, month: $0.month, day: $0.day, hour: $0.hour, minute: $0.minute,
+        second: $0.second)
+    }
   }
 
   private static func isLeap(_ year: Int) -> Bool {

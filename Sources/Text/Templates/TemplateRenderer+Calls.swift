@@ -177,6 +177,7 @@ extension TemplateRenderer {
       guard let key = bound[0], arguments.named.isEmpty else {
         throw TemplateFault.value.at(line, "'get' needs a key")
       }
+      try needKey(key, line)
       if let index = try index(of: key, in: dict, line) { return dict.entries[index].value }
       return bound[1] ?? .none
     case "keys", "values", "items":

@@ -173,7 +173,7 @@ extension TemplateRenderer {
       guard generator.position < generator.items.count else { return missing }
       generator.position += 1
       return generator.items[generator.position - 1]
-    case .undefined where isFirst: return missing
+    case .undefined: return missing
     default:
       throw TemplateFault.value.at(
         line, "the value has no \(isFirst ? "first" : "last") item", found: value.sort)

@@ -239,8 +239,17 @@ extension TemplateRenderer {
         if try equal(generator.items[generator.position - 1], item, line) { return true }
       }
       return false
-    case .dict(let dict): return try index(of: item, in: dict, line) != nil
+    case .dict(let dict):
+      try needKey(item, line)
+      return try index(of: item, in: dict, line) != nil
     default: throw wrong("in", item, container, line)
+    }
+  }
+
+  /// Refuses what Python cannot look up in a mapping.
+  func needKey(_ value: TemplateValue, _ line: Int) throws(TinctureError) {
+    guard value.isHashable else {
+      throw TemplateFault.value.at(line, "no mapping has such a key", found: value.sort)
     }
   }
 

@@ -69,6 +69,15 @@ enum TemplateValue {
     }
   }
 
+  /// Whether Python takes it for a mapping's key. Its depth is bounded.
+  var isHashable: Bool {
+    switch self {
+    case .dict, .sequence(.list, _), .sequence(.view, _): false
+    case .sequence(.tuple, let items): items.values.allSatisfy(\.isHashable)
+    default: true
+    }
+  }
+
   /// How many levels of lists and mappings the value holds.
   var depth: Int {
     switch self {
