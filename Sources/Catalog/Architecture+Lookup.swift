@@ -31,7 +31,8 @@ extension Architecture {
   /// only
   /// one family has.
   ///
-  /// - Throws: `config.architectures`, `architecture.unknown`.
+  /// - Throws: `config.architectures`, `config.modelType` when architectures and model_type say two
+  ///   architectures, `architecture.unknown`.
   package static func matching(
     _ config: CheckpointConfig, source: any TensorSource, notes: inout [String]
   ) throws(TinctureError) -> Architecture {
@@ -40,6 +41,7 @@ extension Architecture {
       for element in node.elements {
         let name = try element.string()
         if let found = architectures.first(where: { $0.match.architectures.contains(name) }) {
+          try found.checkModelTypes(config)
           return found
         }
         throw unknown(
@@ -76,6 +78,20 @@ extension Architecture {
       "architectures", "config.json says neither architectures nor model_type",
       expected: architectures.flatMap(\.match.architectures).sorted().joined(separator: ", "),
       advice: "add \"architectures\": [\"…\"] to config.json as the model's card has it")
+  }
+
+  /// Refuses a `model_type` of another architecture: transformers' Auto classes go by it alone.
+  private func checkModelTypes(_ config: CheckpointConfig) throws(TinctureError) {
+    let known = match.modelTypes + match.besideModelTypes
+    for node in [config.root.present("model_type"), config.text?.present("model_type")] {
+      guard let node, try !known.contains(node.string()) else { continue }
+      throw node.error(
+        "modelType", "model_type and architectures say two different models",
+        expected: known.joined(separator: ", "), found: node.shortText,
+        advice:
+          "transformers goes by model_type, stock converters by architectures; correct the wrong one"
+      )
+    }
   }
 
   private static func unknown(_ node: JSON, _ name: String, _ known: [String]) -> TinctureError {

@@ -11,6 +11,8 @@ package struct Architecture: Sendable {
     package var architectures: [String] = []
     /// Values of `model_type`, looked at when config.json names no architecture.
     package var modelTypes: [String] = []
+    /// Values of `model_type` that may stand beside `architectures`, but do not say this architecture alone.
+    package var besideModelTypes: [String] = []
     /// A tensor that only this family has, looked at when config.json has neither.
     package var signature: NamePattern?
   }

@@ -31,7 +31,9 @@ struct ArchitectureFile {
     var object = object
     let match = Architecture.Match(
       architectures: try object.strings("architectures"),
-      modelTypes: try object.strings("modelTypes"), signature: try object.pattern("signature"))
+      modelTypes: try object.strings("modelTypes"),
+      besideModelTypes: try object.strings("besideModelTypes"),
+      signature: try object.pattern("signature"))
     try object.finish()
     return match
   }
@@ -121,6 +123,7 @@ struct ArchitectureFile {
       engine: try FormatObject.word(object.required("engine"), WindowRule.Engine.self),
       layers: try FormatObject.word(object.required("layers"), WindowRule.Layers.self),
       period: length,
+      periodKey: try object.optional("periodKey")?.string(),
       isSizeAlwaysWritten: try object.flag("sizeAlwaysWritten"),
       size: try object.optional("size").map(windowSize),
       firstLayer: try object.optional("firstLayer")?.int(),

@@ -36,7 +36,6 @@ package struct RotarySettings: Sendable, Equatable {
   package struct Yarn: Sendable, Equatable {
     package var factor: Double
     package var originalContext: Int
-    package var betaFast, betaSlow: Double?
   }
   package enum Scaling: Sendable, Equatable {
     case none
@@ -50,40 +49,60 @@ package struct RotarySettings: Sendable, Equatable {
   package var scaling: Scaling
   package var isBaseWritten: Bool
 
-  /// Reads `rope_theta`, `rope_scaling` (transformers 4) or `rope_parameters` (transformers 5).
+  /// Reads `rope_theta`, `rope_scaling` (transformers 4) and `rope_parameters` (transformers 5) as transformers
+  /// 5.14 does: `rope_scaling` stands before `rope_parameters`; with windowed layers of their own base it changes
+  /// those of the other layers. Sources: modeling_rope_utils.py and models/gemma3/configuration_gemma3.py,
+  /// convert_rope_params_to_dict.
   ///
-  /// - Throws: `config.*`, `engine.rotary` for a scaling that llama.cpp does not compute.
+  /// - Throws: `config.*`, among them `config.rotary` for parameters that transformers would not use as they are
+  ///   written; `engine.rotary` for a scaling that llama.cpp does not compute.
   package init(
     _ rule: RotaryRule, _ config: CheckpointConfig, contextLength: Int, notes: inout [String]
   ) throws(TinctureError) {
-    let parameters = config.present("rope_parameters") ?? config.present("rope_scaling")
-    if let parameters { _ = try parameters.object() }
-    let isNested =
-      parameters?["full_attention"] != nil || parameters?["sliding_attention"] != nil
-    if let parameters, isNested {
-      for (key, value) in parameters.members
-      where !key.equals("full_attention") && !key.equals("sliding_attention") {
-        // transformers 5 also writes these two beside them.
-        if value.kind == .null || (key.equals("rope_type") && value.equals("default")) { continue }
-        throw Self.unsupported(value, "rotary parameters for another kind of layer")
-      }
-    }
-    let full = isNested ? parameters?.present("full_attention") : parameters
-    let local = isNested ? parameters?.present("sliding_attention") : nil
+    let stored = try Self.parameters("rope_parameters", config)
+    let older = try Self.parameters("rope_scaling", config)
     var reader = Reader(rule: rule, config: config, contextLength: contextLength)
     let top = config.present("rope_theta")
-    base = try reader.base(full, top, fallback: rule.base, named: "rope_theta")
-    scaling = try reader.scaling(full)
-    localBase = nil
     if let fallback = rule.localBase {
-      let top = config.present("rope_local_base_freq")
-      localBase = try reader.base(local, top, fallback: fallback, named: "rope_local_base_freq")
+      let isNested = stored.map(Self.isNested) ?? true
+      let full = isNested ? stored?.present("full_attention") : nil
+      let local = isNested ? stored?.present("sliding_attention") : nil
+      if let stored, isNested { try Self.refuseBeside(stored) }
+      if let older { try Self.refuseUnused(older, beside: isNested ? nil : stored) }
+      base = try reader.base(
+        older?.present("rope_theta") == nil ? full : older, top, fallback: rule.base,
+        named: "rope_theta")
+      scaling = try reader.scaling(full)
+      if let older {
+        let newer = try reader.scaling(older)
+        guard scaling == .none || scaling == newer else {
+          throw older.error(
+            "rotary", "rope_scaling and rope_parameters ask for different scalings",
+            found: older.shortText, advice: "leave the one that the model was trained with")
+        }
+        scaling = newer
+      }
+      if let stored, !isNested { try Self.refuseFlat(stored, base: base) }
+      localBase = try reader.base(
+        local, config.present("rope_local_base_freq"), fallback: fallback,
+        named: "rope_local_base_freq")
       if try reader.scaling(local) != .none, let local {
         throw Self.unsupported(
           local, "scaling of the windowed layers; llama.cpp scales the others only")
       }
-    } else if let local {
-      throw Self.unsupported(local, "rotary parameters of their own for windowed layers")
+    } else {
+      let parameters = older ?? stored
+      if let parameters, Self.isNested(parameters) {
+        throw Self.unsupported(parameters, "rotary parameters of their own for kinds of layers")
+      }
+      if older != nil, stored != nil {
+        notes.append(
+          "config.json has rope_scaling and rope_parameters: rope_scaling is used, as in transformers"
+        )
+      }
+      base = try reader.base(parameters, top, fallback: rule.base, named: "rope_theta")
+      scaling = try reader.scaling(parameters)
+      localBase = nil
     }
     notes += reader.notes
     isBaseWritten = rule.isBaseAlwaysWritten || base != RotaryRule.engineBase
@@ -108,8 +127,6 @@ package struct RotarySettings: Sendable, Equatable {
       add("rope.scaling.type", .string("yarn"))
       add("rope.scaling.factor", .float32(Float(yarn.factor)))
       add("rope.scaling.original_context_length", .uint32(UInt32(yarn.originalContext)))
-      if let beta = yarn.betaFast { add("rope.scaling.yarn_beta_fast", .float32(Float(beta))) }
-      if let beta = yarn.betaSlow { add("rope.scaling.yarn_beta_slow", .float32(Float(beta))) }
     }
     if isBaseWritten { add("rope.freq_base", .float32(Float(base))) }
     if let localBase { add("rope.freq_base_swa", .float32(Float(localBase))) }
@@ -135,6 +152,71 @@ package struct RotarySettings: Sendable, Equatable {
       if wavelength > context / low { return factor }
       let smooth = (context / wavelength - low) / (high - low)
       return 1 / ((1 - smooth) / factor + smooth)
+    }
+  }
+
+  /// The object of that name; nil when it is absent, null or empty.
+  private static func parameters(
+    _ key: String, _ config: CheckpointConfig
+  ) throws(TinctureError) -> JSON? {
+    guard let node = config.present(key) else { return nil }
+    _ = try node.object()
+    for _ in node.members { return node }
+    return nil
+  }
+
+  /// Whether the object holds one object for each kind of layer.
+  private static func isNested(_ node: JSON) -> Bool {
+    node["full_attention"] != nil || node["sliding_attention"] != nil
+  }
+
+  /// Refuses what stands beside the objects of the two kinds of layers.
+  private static func refuseBeside(_ stored: JSON) throws(TinctureError) {
+    for (key, value) in stored.members
+    where !key.equals("full_attention") && !key.equals("sliding_attention") {
+      // transformers 5 also writes these two beside them.
+      if value.kind == .null || (key.equals("rope_type") && value.equals("default")) { continue }
+      throw unsupported(value, "rotary parameters for another kind of layer")
+    }
+  }
+
+  /// Refuses a `rope_scaling` that Gemma3TextConfig would not use as it is written.
+  private static func refuseUnused(_ older: JSON, beside flat: JSON?) throws(TinctureError) {
+    if isNested(older) {
+      throw older.error(
+        "rotary", "transformers does not read kinds of layers in rope_scaling",
+        expected: "one object for the layers without window", found: older.shortText,
+        advice: "write them as rope_parameters")
+    }
+    if let flat {
+      throw flat.error(
+        "rotary",
+        "rope_parameters beside rope_scaling names no kinds of layers; transformers cannot read it",
+        expected: "full_attention and sliding_attention", found: flat.shortText,
+        advice: "leave the one that the model was trained with")
+    }
+    if older.present("rope_type") == nil, let node = older.present("type"),
+      !node.equals("default")
+    {
+      throw node.error(
+        "rotary", "transformers 5 does not read the type of rope_scaling from this field here",
+        expected: "rope_type", found: node.shortText,
+        advice: "name the field rope_type if the model was trained with this scaling")
+    }
+  }
+
+  /// Refuses a `rope_parameters` without kinds of layers, which Gemma3TextConfig ignores, unless it says what
+  /// transformers computes anyway.
+  private static func refuseFlat(_ stored: JSON, base: Double) throws(TinctureError) {
+    for (key, value) in stored.members where value.kind != .null {
+      if key.equals("rope_type") || key.equals("type"), value.equals("default") { continue }
+      if key.equals("rope_theta"), try value.double() == base { continue }
+      throw value.error(
+        "rotary", "transformers does not read rope_parameters that names no kinds of layers here",
+        expected: "full_attention and sliding_attention", found: value.shortText,
+        advice:
+          "transformers would compute with the base \(base) and no scaling; a llama.cpp that follows this "
+          + "field would compute something else")
     }
   }
 
@@ -225,7 +307,8 @@ extension RotarySettings {
     }
 
     /// llama.cpp computes the attention factor itself, 0.1·ln(factor) + 1, as transformers does by default
-    /// (src/llama-context.cpp; modeling_rope_utils.py, _compute_yarn_parameters).
+    /// (src/llama-context.cpp; modeling_rope_utils.py, _compute_yarn_parameters). The graphs of these architectures
+    /// read no key for beta_fast and beta_slow: 32 and 1 hold (src/llama-hparams.h).
     private func yarn(_ object: JSON, _ factor: Double) throws(TinctureError) -> Yarn {
       let attention = factor <= 1 ? 1 : 0.1 * Elementary.logarithm(factor) + 1
       for key in ["attention_factor", "attn_factor"] {
@@ -242,16 +325,24 @@ extension RotarySettings {
         throw RotarySettings.unsupported(
           node, "an untruncated range; llama.cpp always truncates it")
       }
-      return Yarn(
-        factor: factor, originalContext: try context(object) ?? contextLength,
-        betaFast: try object.present("beta_fast").map(positive),
-        betaSlow: try object.present("beta_slow").map(positive))
+      for (key, engine) in [("beta_fast", 32.0), ("beta_slow", 1.0)] {
+        if let node = object.present(key), try positive(node) != engine {
+          throw RotarySettings.unsupported(
+            node, "another \(key); llama.cpp computes with \(engine) for this architecture")
+        }
+      }
+      return Yarn(factor: factor, originalContext: try context(object) ?? contextLength)
     }
 
     private func context(_ object: JSON) throws(TinctureError) -> Int? {
       let key = "original_max_position_embeddings"
       guard let node = object.present(key) ?? config.present(key) else { return nil }
       let value = try node.int()
+      if let other = config.present(key), try other.int() != value {
+        throw node.error(
+          "rotary", "config.json says two original context lengths", expected: other.shortText,
+          found: "\(value)", advice: "transformers computes with \(other.shortText)")
+      }
       guard value > 0, value <= 1 << 30 else {
         throw node.error(
           "range", "the number is out of range", expected: "1 to 2^30", found: "\(value)")

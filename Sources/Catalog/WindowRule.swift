@@ -12,7 +12,7 @@ package struct WindowRule: Sendable {
   }
   /// Which layers are windowed when config.json has no layer_types.
   package enum Layers: String, Sendable, CaseIterable {
-    /// All but each `period`-th one; the period may be given as sliding_window_pattern.
+    /// All but each `period`-th one; config.json may give the period in the field `periodKey`.
     case periodic
     /// Every layer, when sliding_window is a number.
     case all
@@ -24,6 +24,8 @@ package struct WindowRule: Sendable {
   package var layers: Layers
   /// llama.cpp's own period (engine `pattern`).
   package var period: Int
+  /// Field of config.json that transformers reads the period from; nil: none.
+  package var periodKey: String?
   /// Whether llama.cpp needs the window's size even when no layer uses it.
   package var isSizeAlwaysWritten: Bool
   /// transformers' window and first windowed layer when config.json has none; nil: none.
@@ -108,15 +110,24 @@ package struct WindowSettings: Sendable, Equatable {
     switch rule.layers {
     case .periodic:
       var period = rule.period
-      if let node = config.present("sliding_window_pattern")
-        ?? config.present("_sliding_window_pattern")
-      {
-        period = try node.int()
-        guard period > 0, period <= 1024 else {
+      var isNamed = false
+      for key in ["sliding_window_pattern", "_sliding_window_pattern"] {
+        guard let node = config.present(key) else { continue }
+        let value = try node.int()
+        guard value > 0, value <= 1024 else {
           throw node.error(
-            "range", "the number is out of range", expected: "1 to 1024", found: "\(period)")
+            "range", "the number is out of range", expected: "1 to 1024", found: "\(value)")
         }
-      } else {
+        guard key == rule.periodKey || value == period else {
+          throw node.error(
+            "windowPattern", "transformers does not read the window pattern from this field",
+            expected: "\(period), with which transformers computes", found: "\(value)",
+            advice: "list every layer in layer_types, or leave the field out")
+        }
+        period = value
+        isNamed = true
+      }
+      if !isNamed {
         notes.append(
           "config.json names no window pattern: every \(period). layer sees everything (\(rule.because))"
         )

@@ -145,7 +145,95 @@ import TinctureTestSupport
     Refusal(bert, #""is_decoder": true"#, "engine.field", "is_decoder"),
     Refusal(bert, #""num_attention_heads": 5"#, "config.heads", "num_attention_heads"),
     Refusal(bert, #""hidden_act": "relu""#, "engine.field", "hidden_act"),
+    // The engine reads no key for these; only its own 32 and 1 are computed.
+    Refusal(
+      llama, #""rope_scaling": {"rope_type": "yarn", "factor": 4, "beta_fast": 16}"#,
+      "engine.rotary", "rope_scaling.beta_fast"),
+    Refusal(
+      mistral, #""rope_parameters": {"rope_type": "yarn", "factor": 4, "beta_slow": 2}"#,
+      "engine.rotary", "rope_parameters.beta_slow"),
+    Refusal(
+      llama, #""rope_scaling": {"rope_type": "yarn", "factor": 4, "mscale": 0.7}"#,
+      "engine.rotary", "rope_scaling.mscale"),
+    Refusal(
+      llama,
+      #""original_max_position_embeddings": 64, "rope_scaling": {"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 32}"#,
+      "config.rotary", "rope_scaling.original_max_position_embeddings"),
+    // Gemma3TextConfig ignores parameters without kinds of layers.
+    Refusal(
+      gemma3, #""rope_parameters": {"rope_type": "default", "rope_theta": 7777}"#,
+      "config.rotary", "rope_parameters.rope_theta"),
+    Refusal(
+      gemma3, #""rope_parameters": {"rope_type": "linear", "factor": 2, "rope_theta": 1000000}"#,
+      "config.rotary", "rope_parameters.rope_type"),
+    Refusal(
+      gemma3, #""rope_scaling": {"type": "linear", "factor": 8}"#, "config.rotary",
+      "rope_scaling.type"),
+    Refusal(
+      gemma3, #""rope_scaling": {"full_attention": {"rope_type": "default", "rope_theta": 7777}}"#,
+      "config.rotary", "rope_scaling"),
+    Refusal(
+      gemma3,
+      #""rope_parameters": {"rope_type": "default"}, "rope_scaling": {"rope_type": "linear", "factor": 2}"#,
+      "config.rotary", "rope_parameters"),
+    Refusal(
+      gemma3,
+      #""rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 8}}, "rope_scaling": {"rope_type": "linear", "factor": 2}"#,
+      "config.rotary", "rope_scaling"),
+    // transformers reads the period from sliding_window_pattern alone, and Gemma 2's from nowhere.
+    Refusal(
+      gemma3, #""sliding_window_pattern": null, "_sliding_window_pattern": 3"#,
+      "config.windowPattern", "_sliding_window_pattern"),
+    Refusal(
+      gemma2, #""sliding_window_pattern": 3"#, "config.windowPattern", "sliding_window_pattern"),
+    // The Auto classes of transformers go by model_type.
+    Refusal(llama, #""model_type": "granite""#, "config.modelType", "model_type"),
+    Refusal(llama, #""model_type": "mistral""#, "config.modelType", "model_type"),
+    Refusal(bert, #""model_type": "roberta""#, "config.modelType", "model_type"),
+    Refusal(
+      gemma3, #""model_type": "gemma3", "text_config": {"model_type": "gemma2"}"#,
+      "config.modelType", "text_config.model_type"),
   ]
+
+  @Test(arguments: [
+    (llama, #""model_type": "llama""#), (bert, #""model_type": "bert""#),
+    (gemma3, #""model_type": "gemma3_text""#),
+    (gemma3, #""architectures": ["Gemma3TextModel"], "model_type": "gemma3_text""#),
+    (gemma3, #""model_type": "gemma3", "text_config": {"model_type": "gemma3_text"}"#),
+    (gemma3, #""sliding_window_pattern": null, "_sliding_window_pattern": 6"#),
+    (gemma3, #""rope_parameters": {"rope_type": "default", "rope_theta": 1000000}"#),
+    (
+      llama, #""rope_scaling": {"rope_type": "yarn", "factor": 4, "beta_fast": 32, "beta_slow": 1}"#
+    ),
+  ]) func accepts(_ base: String, _ change: String) throws {
+    _ = try Self.ledger(base, change).metadata()
+  }
+
+  /// What AutoConfig of transformers 5.14 makes of both fields.
+  @Test func ropeScalingStandsBeforeRopeParameters() throws {
+    let both =
+      #""rope_parameters": {"rope_type": "default", "rope_theta": 5e5}, "rope_scaling": {"rope_type": "linear", "factor": 4.0}"#
+    let ledger = try Self.ledger(Self.llama, #""rope_theta": null, "# + both)
+    let flat = try keys(ledger)
+    #expect(flat["llama.rope.scaling.factor"] == .float32(4))
+    #expect(flat["llama.rope.freq_base"] == .float32(10000))
+    #expect(ledger.notes.contains { $0.contains("rope_scaling is used") })
+    let empty = try keys(
+      Self.ledger(
+        Self.llama,
+        #""rope_theta": 7000, "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}, "rope_scaling": {}"#
+      ))
+    #expect(empty["llama.rope.scaling.factor"] == .float32(2))
+    #expect(empty["llama.rope.freq_base"] == .float32(500000))
+    let nested = try keys(
+      Self.ledger(
+        Self.gemma3,
+        #""rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 7777.0}, "sliding_attention": {"rope_type": "default", "rope_theta": 111.0}}, "rope_scaling": {"rope_type": "linear", "factor": 2.0}"#
+      ))
+    #expect(nested["gemma3.rope.scaling.factor"] == .float32(2))
+    #expect(nested["gemma3.rope.freq_base"] == .float32(7777))
+    #expect(nested["gemma3.rope.freq_base_swa"] == .float32(111))
+  }
 
   @Test(arguments: refusals) func refuses(_ refusal: Refusal) throws {
     let error = try #require(throws: TinctureError.self) {
