@@ -63,6 +63,12 @@ struct GeneralMetadata {
           throw node.error(
             "range", "the number is out of range", expected: "32 bits", found: node.shortText)
         }
+        // 0 and -1 are both in use for "every token".
+        guard field.name != "top_k" || value >= -1 else {
+          throw node.error(
+            "range", "the number of likeliest tokens to choose from is negative",
+            expected: "1 or more, or 0 or -1 for every token", found: node.shortText)
+        }
         entries.append(("general.sampling." + field.name, .int32(value)))
       } else {
         let value = Float(try node.double())

@@ -14,7 +14,8 @@ struct ParsedArguments: Sendable {
 /// Takes the words after a command's name apart by its option table.
 ///
 /// `--name value`, `--name=value`, `-n value`, flags, positionals; `--` ends the options. A value that starts
-/// with a dash needs the `=` form, so that a forgotten value never swallows the next option.
+/// with a dash needs the `=` form, so that a forgotten value never swallows the next option; a negative number does not,
+/// since no option begins with a digit.
 enum ArgumentParser {
   static func parse(_ words: [String], for command: CommandSpec) throws(TinctureError)
     -> ParsedArguments
@@ -52,7 +53,7 @@ enum ArgumentParser {
       let value: String
       if let attached {
         value = attached
-      } else if index < words.count, !words[index].hasPrefix("-") || words[index] == "-" {
+      } else if index < words.count, isValue(words[index]) {
         value = words[index]
         index += 1
       } else {
@@ -70,6 +71,12 @@ enum ArgumentParser {
       parsed.values[option.name, default: []].append(value)
     }
     return parsed
+  }
+
+  private static func isValue(_ word: String) -> Bool {
+    if !word.hasPrefix("-") || word == "-" { return true }
+    let second = word.utf8.dropFirst().first ?? 0
+    return (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(second)
   }
 
   /// Checks that every positional that must be there is there.

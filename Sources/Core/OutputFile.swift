@@ -9,7 +9,8 @@ import Synchronization
 ///
 /// The partial file begins with ``marker`` until it is synced: a run that was killed leaves a file that no reader takes
 /// for whole and that the next run knows for its own. A file of that name that begins otherwise is somebody else's and
-/// is not touched.
+/// is not touched. Before the marker gives way to the file's first bytes, the file is renamed to
+/// `NAME.tincture.partial`, a name that nobody else gives: a run killed after that is known by the name.
 package final class OutputFile: Sendable {
   /// First bytes of a file that is not whole yet.
   static let marker = Array("tincture partial".utf8)
@@ -23,9 +24,12 @@ package final class OutputFile: Sendable {
 
   package let path: String
   package let partialPath: String
+  /// The name between the marker's end and the final name.
+  private let finishingPath: String
   private let descriptor: Int32
   private let replaces: Bool
   private let state = OnceFlag()
+  private let isFinishing = Atomic<Bool>(false)
   private let start = Mutex(Start())
 
   /// Creates `path + ".partial"` and reserves `byteCount` bytes for it.
@@ -38,14 +42,39 @@ package final class OutputFile: Sendable {
     self.path = path
     replaces = replacing
     partialPath = path + ".partial"
+    finishingPath = OutputFile.finishingPath(path)
     descriptor = try OutputFile.openLocked(partialPath)
     do throws(TinctureError) {
+      try removeLeftover()
       try writeAll(OutputFile.marker, at: 0)
       try reserve(byteCount, folder: Folder.split(path).folder)
     } catch {
       abandon()
       throw error
     }
+  }
+
+  /// The name that a file which is to be called `path` has while its first bytes are written.
+  package static func finishingPath(_ path: String) -> String { path + ".tincture.partial" }
+
+  /// Removes what a run killed in its last moments left under the finishing name.
+  private func removeLeftover() throws(TinctureError) {
+    let other = open(finishingPath, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    guard other >= 0 else {
+      if errno == ENOENT { return }
+      throw SystemError.cannotWrite(path, "use the name \(finishingPath)", errno)
+    }
+    defer { close(other) }
+    guard flock(other, LOCK_EX | LOCK_NB) == 0 else { throw OutputFile.busy(path) }
+    guard unlink(finishingPath) == 0 || errno == ENOENT else {
+      throw SystemError.cannotWrite(path, "remove \(finishingPath)", errno)
+    }
+  }
+
+  private static func busy(_ path: String) -> TinctureError {
+    TinctureError(
+      .init("file.busy", .cannotWrite), "another run is writing this file",
+      place: .init(file: path), advice: "wait for it, or give another output name")
   }
 
   /// The checks of the path that need no writing.
@@ -96,9 +125,7 @@ package final class OutputFile: Sendable {
       }
       guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
         close(descriptor)
-        throw TinctureError(
-          .init("file.busy", .cannotWrite), "another run is writing this file",
-          place: .init(file: path), advice: "wait for it, or give another output name")
+        throw busy(path)
       }
       // Between open and lock the owner may have renamed or removed the file: then this is not it.
       var status = stat()
@@ -217,6 +244,10 @@ package final class OutputFile: Sendable {
 
   /// Waits until the file's bytes are on the disk.
   func sync() throws(TinctureError) {
+    guard Glibc.rename(partialPath, finishingPath) == 0 else {
+      throw SystemError.cannotWrite(path, "rename from \(partialPath)", errno)
+    }
+    isFinishing.store(true, ordering: .releasing)
     let start = start.withLock { $0 }
     let count = Int(min(start.end, UInt64(start.bytes.count)))
     try writeAll(Array(start.bytes.prefix(count)), at: 0)
@@ -234,7 +265,7 @@ package final class OutputFile: Sendable {
   /// Gives the file its final name.
   func publish() throws(TinctureError) {
     if let number = FileFaults.injected(.rename) {
-      throw SystemError.cannotWrite(path, "rename from \(partialPath)", number)
+      throw SystemError.cannotWrite(path, "rename from \(currentPath)", number)
     }
     try rename()
     state.finish()
@@ -251,24 +282,28 @@ package final class OutputFile: Sendable {
 
   private func rename() throws(TinctureError) {
     if replaces {
-      guard Glibc.rename(partialPath, path) == 0 else {
-        throw SystemError.cannotWrite(path, "rename from \(partialPath)", errno)
+      guard Glibc.rename(currentPath, path) == 0 else {
+        throw SystemError.cannotWrite(path, "rename from \(currentPath)", errno)
       }
       return
     }
-    if ts_rename_new(partialPath, path) == 0 { return }
+    if ts_rename_new(currentPath, path) == 0 { return }
     guard errno == EINVAL || errno == ENOSYS else {
-      throw SystemError.cannotWrite(path, "rename from \(partialPath)", errno)
+      throw SystemError.cannotWrite(path, "rename from \(currentPath)", errno)
     }
     // The file system cannot refuse to replace in one step: a hard link can.
-    guard link(partialPath, path) == 0 else {
+    guard link(currentPath, path) == 0 else {
       throw SystemError.cannotWrite(path, "give its name to", errno)
     }
-    unlink(partialPath)
+    unlink(currentPath)
+  }
+
+  private var currentPath: String {
+    isFinishing.load(ordering: .acquiring) ? finishingPath : partialPath
   }
 
   /// Removes the partial file unless it was committed.
   package func abandon() {
-    if state.finish() { unlink(partialPath) }
+    if state.finish() { unlink(currentPath) }
   }
 }

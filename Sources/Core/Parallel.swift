@@ -1,5 +1,4 @@
 import CSystem
-import Dispatch
 import Glibc
 import Synchronization
 
@@ -19,7 +18,7 @@ package enum Parallel {
 
   /// Whether there is address space for the stacks of so many further threads.
   ///
-  /// Dispatch waits for ever for a thread that the system cannot start; one thread does the work then.
+  /// Where there is not, one thread does the work, and the memory is left to it.
   fileprivate static func canStart(_ count: Int) -> Bool {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0,
@@ -47,7 +46,7 @@ package enum Parallel {
     let next = Atomic<Int>(0)
     let failure = Mutex<(index: Int, error: TinctureError)?>(nil)
     let failedAt = Atomic<Int>(Int.max)
-    DispatchQueue.concurrentPerform(iterations: min(threads, chunkCount)) { _ in
+    onThreads(min(threads, chunkCount)) {
       while true {
         let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
         guard index < chunkCount, index < failedAt.load(ordering: .relaxed) else { return }
@@ -62,6 +61,42 @@ package enum Parallel {
       }
     }
     if let failure = failure.withLock({ $0 }) { throw failure.error }
+  }
+
+  /// Runs `body` on the caller and on `count - 1` threads of its own, and waits for all; where the system refuses a
+  /// thread, fewer run.
+  ///
+  /// No pool of Dispatch's: its first thread ends the process when no file descriptor is left.
+  private static func onThreads(_ count: Int, _ body: @Sendable () -> Void) {
+    withoutActuallyEscaping(body) { body in
+      let work = ThreadWork(body)
+      let threads = (1..<count).compactMap { _ in work.start() }
+      body()
+      withExtendedLifetime(work) { for thread in threads { pthread_join(thread, nil) } }
+    }
+  }
+}
+
+/// What a thread of one loop runs.
+private final class ThreadWork: Sendable {
+  private let body: @Sendable () -> Void
+
+  init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+
+  /// Starts a thread; nil when the system refuses it.
+  ///
+  /// The thread borrows `self`: whoever starts it keeps `self` until it is joined.
+  func start() -> pthread_t? {
+    var thread = pthread_t()
+    let failed = pthread_create(
+      &thread, nil,
+      { argument in
+        if let argument {
+          Unmanaged<ThreadWork>.fromOpaque(argument).takeUnretainedValue().body()
+        }
+        return nil
+      }, Unmanaged.passUnretained(self).toOpaque())
+    return failed == 0 ? thread : nil
   }
 }
 

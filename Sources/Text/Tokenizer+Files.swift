@@ -39,14 +39,7 @@ extension Tokenizer {
   private static func mergeModel(
     _ json: TokenizerJSON, _ trained: TrainedVocabulary, _ ids: [Int32]
   ) throws(TinctureError) -> MergeModel {
-    guard json.continuingPrefix.isEmpty, json.wordEnd.isEmpty else {
-      throw TinctureError(
-        .init("tokenizer.model", .unsupported),
-        "a BPE that marks parts of words is not carried out",
-        place: .init(file: json.path, key: "model"),
-        expected: "no continuing_subword_prefix, no end_of_word_suffix",
-        found: "\"\(json.continuingPrefix)\", \"\(json.wordEnd)\"")
-    }
+    try json.checkUnmarked()
     let merges = trained.merges
     var pairs = PairTable(capacity: merges.count)
     for rank in 0..<merges.count {

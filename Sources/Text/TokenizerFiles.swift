@@ -201,6 +201,7 @@ public struct TokenizerFiles: Sendable {
     guard Folder.kind(path) == .file else { return nil }
     let root = try JSON.parse(
       InputFile(path: path).contents(limit: limit), file: path, code: "chat_template")
+    _ = try root.object()
     guard let template = root.present("chat_template") else { return nil }
     return try TokenizerConfig.readTemplates(template)
   }

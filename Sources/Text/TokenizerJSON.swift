@@ -46,6 +46,19 @@ public struct TokenizerJSON: Sendable {
       }
   }
 
+  /// - Throws: `tokenizer.model` (unsupported) for a BPE that marks parts of words, as no engine here does.
+  func checkUnmarked() throws(TinctureError) {
+    guard continuingPrefix.isEmpty, wordEnd.isEmpty else {
+      throw TinctureError(
+        .init("tokenizer.model", .unsupported),
+        "a BPE that marks parts of words is not carried out, neither here nor by llama.cpp, which would cut text "
+          + "into other tokens",
+        place: .init(file: path, key: "model"),
+        expected: "no continuing_subword_prefix, no end_of_word_suffix",
+        found: "\"\(continuingPrefix)\", \"\(wordEnd)\"")
+    }
+  }
+
   /// Parses the bytes of a `tokenizer.json`.
   ///
   /// - Parameter vocabularyUnless: says, from the kind of model and its byte fallback, that the trained vocabulary

@@ -7,6 +7,7 @@ extension Vocabulary {
   ) throws(TinctureError) -> Vocabulary {
     let files = request.files
     try checkAgreement(files)
+    try json.checkUnmarked()
     let known = try KnownPreTokenizers.load()
     var vocabulary = Vocabulary(model: .bytePair, preTokenizer: "")
     if let name = request.preTokenizerOverride {

@@ -162,6 +162,7 @@ extension Vocabulary {
   ) throws(TinctureError) -> Vocabulary {
     let files = request.files
     try checkAgreement(files)
+    try json.checkUnmarked()
     let added = json.addedTokens
     let limit = max(trained.idLimit, (added.map(\.id).max() ?? -1) + 1)
     var assembly = VocabularyAssembly(count: request.count(idLimit: limit))
@@ -205,9 +206,11 @@ extension Vocabulary {
     }
     var prefix = false
     var isKnown = true
+    // llama.cpp replaces spaces whatever the file says.
+    var replacesSpaces = false
     for step in json.normalizer {
       switch step {
-      case .replace(.literal(" "), with: "\u{2581}"): continue
+      case .replace(.literal(" "), with: "\u{2581}"): replacesSpaces = true
       case .prepend("\u{2581}"): prefix = true
       default: isKnown = false
       }
@@ -216,11 +219,12 @@ extension Vocabulary {
       switch step {
       case .split(.literal(" "), behavior: "MergedWithPrevious", invert: false): continue
       case .metaspace(replacement: "\u{2581}", let prepend, splits: _):
+        replacesSpaces = true
         if prepend != "never" { prefix = true }
       default: isKnown = false
       }
     }
-    guard isKnown || request.preTokenizerOverride != nil else {
+    guard isKnown && replacesSpaces || request.preTokenizerOverride != nil else {
       throw TinctureError(
         .init("tokenizer.preTokenizer", .unsupported),
         "llama.cpp cannot prepare text for this SentencePiece tokenizer",

@@ -25,6 +25,7 @@ extension Vocabulary {
     } else if let lines = files.wordPieces {
       trained = lines
       file = Folder.join(files.folder, "vocab.txt")
+      try checkStandardTokens(files, lines, file)
     } else {
       throw wrongKind(files, "WordPiece (tokenizer.json or vocab.txt)", "tokenizer.model only")
     }
@@ -95,6 +96,23 @@ extension Vocabulary {
     return tokens
   }
 
+  /// - Throws: `tokenizer.specialToken` when a vocab.txt lacks a token that every text needs: llama.cpp would take the
+  ///   ids 101, 102 and 100 whatever they are.
+  private static func checkStandardTokens(
+    _ files: TokenizerFiles, _ trained: TrainedVocabulary, _ file: String
+  ) throws(TinctureError) {
+    for (role, standard) in [(SpecialRole.cls, "[CLS]"), (.sep, "[SEP]"), (.unk, "[UNK]")] {
+      let name = files.config.names[role] ?? Array(standard.utf8)
+      let isAdded = (files.config.addedTokens + files.addedTokens).contains { $0.content == name }
+      guard trained.id(of: name) == nil, !isAdded else { continue }
+      throw TinctureError(
+        .init("tokenizer.specialToken", .invalidInput),
+        "the vocabulary lacks a token that every BERT tokenizer needs", place: .init(file: file),
+        expected: "a line \(String(decoding: name, as: UTF8.self))", found: "none",
+        advice: "check that vocab.txt is whole and belongs to this checkpoint")
+    }
+  }
+
   // MARK: Preparation of the text
 
   /// llama.cpp's procedure: control characters out, accents and case by keys, words at spaces, punctuation and
@@ -132,6 +150,17 @@ extension Vocabulary {
       notes.append(
         "words of more than \(json.characterLimit) characters are unknown, which a GGUF cannot say: 100 is taken there"
       )
+    }
+    if json.postProcessor.isEmpty {
+      notes.append(
+        "tokenizer.json puts no token before and after a text (no post_processor), llama.cpp always puts [CLS] and "
+          + "[SEP] there")
+    }
+    let engineUnknown = files.config.names[.unk] ?? Array("[UNK]".utf8)
+    if let unknown = json.unknownToken, unknown != engineUnknown {
+      notes.append(
+        "unknown words become \(String(decoding: unknown, as: UTF8.self)) by tokenizer.json, "
+          + "\(String(decoding: engineUnknown, as: UTF8.self)) in llama.cpp")
     }
     if let problem, request.preTokenizerOverride == nil {
       throw TinctureError(

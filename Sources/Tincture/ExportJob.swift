@@ -80,7 +80,7 @@ public struct ExportJob: Sendable {
     }
     var parts: [(path: String, byteCount: UInt64)] = []
     for (path, layout) in zip(plan.paths(for: path), plan.layouts) {
-      for name in [path, path + ".partial", path + ".replaced"] {
+      for name in [path, path + ".partial", OutputFile.finishingPath(path), path + ".replaced"] {
         guard let identity = Folder.identity(name),
           let input = inputs.first(where: { $0.identity == identity })
         else { continue }

@@ -1,6 +1,7 @@
 import TinctureCatalog
 import TinctureContainers
 import TinctureCore
+import TinctureText
 
 /// A metadata key the user sets: `KEY=VALUE` or `KEY:TYPE=VALUE`.
 ///
@@ -76,7 +77,8 @@ public struct MetadataOverride: Sendable, Hashable {
   ///   - known: the types of the keys that engines read.
   ///   - tokenCount: size of the vocabulary, nil when the model has none.
   /// - Throws: `metadata.value` when the text is no value of the type; `metadata.keyType` for another type than
-  ///   engines read; `metadata.token` for an id beyond the vocabulary; `metadata.structural`.
+  ///   engines read; `metadata.token` for an id beyond the vocabulary; `metadata.structural`;
+  ///   `tokenizer.preTokenizerName` for a pre-tokenizer that llama.cpp does not know.
   func value(
     existing: GGUFValue?, architecture: String, known: MetadataTypes, tokenCount: Int?
   ) throws(TinctureError) -> GGUFValue {
@@ -98,6 +100,7 @@ public struct MetadataOverride: Sendable, Hashable {
     } else if self.type == nil, let existing {
       type = try typeName(existing)
     }
+    if key == "tokenizer.ggml.pre" { try KnownPreTokenizers.load().check(text) }
     let value: GGUFValue? =
       switch type {
       case "str": .string(GGUFString(text))

@@ -165,7 +165,7 @@ enum ParityOutputs {
       if let identity = Folder.identity(path) { inputs.append((path, identity)) }
     }
     for path in paths {
-      for name in [path, path + ".partial"] {
+      for name in [path, path + ".partial", OutputFile.finishingPath(path)] {
         guard let identity = Folder.identity(name),
           let input = inputs.first(where: { $0.identity == identity })
         else { continue }

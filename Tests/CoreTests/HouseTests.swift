@@ -93,7 +93,7 @@ struct HouseTests {
   }
 
   static let systemModules: [String: [String]] = [
-    "Dispatch": ["Sources/Core/Parallel.swift"],
+    "Dispatch": [],
     "Foundation": [],
     "FoundationEssentials": [],
   ]

@@ -53,6 +53,7 @@ import TinctureTestSupport
     (#"{"temperature": "0.7"}"#, "generationConfig.type"),
     (#"{"temperature": 1e300}"#, "generationConfig.range"),
     (#"{"do_sample": "yes"}"#, "generationConfig.type"),
+    (#"{"top_k": -5}"#, "generationConfig.range"),
     (#"{"eos_token_id": "</s>"}"#, "generation_config.type"),
   ])
   func generationSettingsOfTheWrongKind(text: String, code: String) throws {
@@ -62,6 +63,15 @@ import TinctureTestSupport
     let result = try inspect(checkpoint.path)
     #expect(result.status == 3, "\(result.output)")
     #expect(try failure(result).code == code)
+  }
+
+  @Test func aTemplateFileThatIsNoObject() throws {
+    let checkpoint = try EditedCheckpoint("llama")
+    try checkpoint.write()
+    try checkpoint.write("[]", to: "chat_template.json")
+    let result = try inspect(checkpoint.path)
+    #expect(result.status == 3, "\(result.output)")
+    #expect(try failure(result).code == "chat_template.type")
   }
 
   /// 64-bit weights: told, and refused where single precision does not reach.
@@ -118,6 +128,62 @@ import TinctureTestSupport
     #expect(
       try error.member("place").member("file").string()
         == checkpoint.folder.path("model.safetensors"))
+  }
+
+  /// BERT's own tokens: llama.cpp takes fixed ids for those that are missing.
+  @Test(arguments: ["[CLS]", "[SEP]", "[UNK]"]) func vocabularyWithoutAStandardToken(name: String)
+    throws
+  {
+    let checkpoint = try EditedCheckpoint("bert-vocabulary")
+    try checkpoint.write()
+    #expect(try inspect(checkpoint.path).status == 0)
+    let text = try String(contentsOfFile: checkpoint.folder.path("vocab.txt"), encoding: .utf8)
+    try checkpoint.write(
+      text.replacingOccurrences(of: name + "\n", with: "[other]\n"), to: "vocab.txt")
+    let result = try inspect(checkpoint.path)
+    #expect(result.status == 3, "\(result.output)")
+    #expect(try failure(result).code == "tokenizer.specialToken")
+  }
+
+  /// Settings of tokenizer.json that would give other ids in llama.cpp.
+  @Test(arguments: [
+    ("qwen3", "model", "end_of_word_suffix", "\"</w>\"", "tokenizer.model"),
+    ("qwen3", "model", "continuing_subword_prefix", "\"##\"", "tokenizer.model"),
+    ("gemma3-json", "model", "end_of_word_suffix", "\"</w>\"", "tokenizer.model"),
+    ("gemma3-json", nil, "normalizer", "null", "tokenizer.preTokenizer"),
+  ])
+  func settingsThatGiveOtherIDs(
+    model: String, inside: String?, key: String, value: String, code: String
+  ) throws {
+    let checkpoint = try EditedCheckpoint(model)
+    try checkpoint.write()
+    #expect(try inspect(checkpoint.path).status == 0)
+    try checkpoint.set([key: value], inside: inside, file: "tokenizer.json")
+    let result = try inspect(checkpoint.path)
+    #expect(result.status == 4, "\(result.output)")
+    #expect(try failure(result).code == code)
+  }
+
+  @Test func bertWithoutAPostProcessor() throws {
+    let checkpoint = try EditedCheckpoint("bert-uncased")
+    try checkpoint.write()
+    #expect(try !inspect(checkpoint.path).output.contains("(no post_processor)"))
+    try checkpoint.set(["post_processor": "null"], file: "tokenizer.json")
+    let result = try inspect(checkpoint.path)
+    #expect(result.status == 0 && result.output.contains("(no post_processor)"))
+  }
+
+  /// llama.cpp does not load a file with a pre-tokenizer it does not know.
+  @Test func metadataNamesAKnownPreTokenizer() throws {
+    let folder = try TemporaryFolder()
+    for (name, status) in [("foo", Int32(2)), ("gpt-2", 0)] {
+      let result = try Tool.run([
+        "convert", TinyModels.path("qwen3"), "-o", folder.path(name), "--json", "--metadata",
+        "tokenizer.ggml.pre=\(name)",
+      ])
+      #expect(result.status == status, "\(result.output)")
+      if status == 2 { #expect(try failure(result).code == "tokenizer.preTokenizerName") }
+    }
   }
 
   /// The tokenizer counts against --memory.

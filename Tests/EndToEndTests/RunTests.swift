@@ -172,7 +172,7 @@ import TinctureTestSupport
     arguments: [
       (["-p", "a", "--chat"], "argument.conflict"), ([], "argument.missing"),
       (["-p", "a", "--top-k", "5"], "argument.conflict"),
-      (["-p", "a", "--temp", "-1"], "argument.missingValue"),
+      (["-p", "a", "--temp", "-1"], "sampler.temperature"),
       (["-p", "a", "--temp", "hot"], "argument.number"),
       (["-p", "a", "--arithmetic", "loose"], "argument.choice"),
       (["-p", "a", "--context", "1000"], "runtime.context"),
