@@ -198,7 +198,10 @@ import TinctureTestSupport
   @Test(arguments: [
     (llama, #""model_type": "llama""#), (bert, #""model_type": "bert""#),
     (gemma3, #""model_type": "gemma3_text""#),
-    (gemma3, #""architectures": ["Gemma3TextModel"], "model_type": "gemma3_text""#),
+    (
+      gemma3,
+      #""architectures": ["Gemma3TextModel"], "model_type": "gemma3_text", "use_bidirectional_attention": true"#
+    ),
     (gemma3, #""model_type": "gemma3", "text_config": {"model_type": "gemma3_text"}"#),
     (gemma3, #""sliding_window_pattern": null, "_sliding_window_pattern": 6"#),
     (gemma3, #""rope_parameters": {"rope_type": "default", "rope_theta": 1000000}"#),

@@ -20,7 +20,9 @@ import TinctureTestSupport
       advice: "did you mean 'quantize'?"),
     Case(words: ["frobnicate"], status: 2, code: "argument.unknownCommand"),
     Case(words: ["quantize"], status: 2, code: "argument.missing"),
-    Case(words: ["quantize", "x", "--split-size", "-5"], status: 2, code: "argument.size"),
+    Case(
+      words: ["quantize", "x", "-o", "y", "--recipe", "q8_0", "--split-size", "-5"], status: 2,
+      code: "argument.size"),
     Case(words: ["quantize", "x", "--recipe"], status: 2, code: "argument.missingValue"),
     Case(
       words: ["quantize", "x", "--recipe", "--force"], status: 2, code: "argument.missingValue"),
