@@ -380,8 +380,7 @@ def record(options):
     model = load(cls, folder, dtype)
     prompts = prompts_of(options.prompts, tokenizer, options.tokens)
     text_config = config.get_text_config()
-    # Rows past the tokenizer's last token belong to no token: a GGUF file leaves them out.
-    size = min(text_config.vocab_size, len(tokenizer)) if tokenizer and decoder else text_config.vocab_size
+    size = text_config.vocab_size
     kept = min(size, size if options.full else options.top)
     digest, types = model_digest(folder)
     writer = Writer(options.output)

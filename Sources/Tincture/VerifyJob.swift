@@ -73,6 +73,13 @@ public struct VerifyJob: Sendable {
     let own = model.description(
       arithmetic: arithmetic, top: nil, withLayers: false, digest: try model.digest(resources))
     var notes = promptNotes + model.runtime.notes
+    for kind in VectorKind.allCases
+    where pack.index.vectors.contains(where: { $0.kind == kind })
+      && !measures.vectors.contains(where: { $0.kind == kind })
+    {
+      notes.append(
+        "the reference also has \(kind.rawValue) rows, the model gives none: not compared")
+    }
     if pack.description.architecture != own.architecture {
       notes.append(
         "the reference is \(pack.description.architecture), the candidate \(own.architecture)")

@@ -139,6 +139,21 @@ struct PromptTests {
     }
   }
 
+  @Test("every tiny checkpoint's file reads as the checkpoint does", arguments: TinyModels.names)
+  func readsAlike(name: String) throws {
+    let result = try Tool.run([
+      "verify", try convert(name), "--against", TinyModels.path(name), "--json",
+    ])
+    // A file computes BERT's GELU in its tanh form, which its limits may or may not forgive: the reading is asked here.
+    #expect(result.status <= 1, "\(result.output.prefix(300)) \(result.errors.prefix(300))")
+    let checks = try object(result).member("reading").array()
+    for check in checks { #expect(try check.member("result").equals("holds"), "\(check)") }
+    if name.hasPrefix("bert") {
+      let notes = try object(result).member("notes").array().map { try $0.string() }
+      #expect(notes.contains { $0.contains("pooler rows") }, "\(notes)")
+    }
+  }
+
   @Test("built-in texts are cut to a short context, and the report says so")
   func builtIn() throws {
     let longest = try BuiltInPrompts.all().map { prompt -> Int in
