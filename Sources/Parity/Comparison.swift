@@ -8,10 +8,15 @@ package final class Comparison {
   package let pack: ParityPack
   private let kernels: LogitKernels
   private let sketch: StageSketch?
+  private let tail: TailSketch?
+  /// Positions of the prompts before each.
+  private let starts: [Int]
   private let threads: Int
   private let memory: MemoryBudget
   private var frameNumber = 0
   private var frame = LogitFrame()
+  /// The sketches of the frame's tails; empty when the pack has none.
+  private var tails: [Float] = []
   private var frameIsRead = false
   private var positions: [PositionMeasure] = []
   private var place = (prompt: 0, position: 0)
@@ -28,6 +33,11 @@ package final class Comparison {
     self.memory = memory
     kernels = try LogitKernels()
     sketch = if let stages = pack.description.stages { try StageSketch(stages) } else { nil }
+    tail =
+      if let about = pack.description.tail, let length = pack.description.vocabularySize {
+        TailSketch(about, rowLength: length, kernels: kernels)
+      } else { nil }
+    starts = pack.prompts.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.ids.count) }
     if pack.description.vocabularySize != nil {
       let bytes = pack.index.positionCount * MemoryLayout<PositionMeasure>.stride
       try memory.lease(bytes, for: "the measures of every position")
@@ -38,9 +48,10 @@ package final class Comparison {
 
   deinit { memory.giveBack(leased) }
 
-  /// Takes in rows of logits of `prompt` from position `first` on.
+  /// Takes in rows of logits of `prompt` from position `first` on. A row with a logit that is no number is a measure
+  /// that passes no limit, not an error: a verdict has its reports.
   ///
-  /// - Throws: `model.notFinite`; what reading the pack throws.
+  /// - Throws: what reading the pack throws.
   package func logits(prompt: Int, first: Int, rows: UnsafeBufferPointer<Float>)
     throws(TinctureError)
   {
@@ -57,6 +68,7 @@ package final class Comparison {
       let entry = pack.index.logits[frameNumber]
       if !frameIsRead {
         frame = try pack.logits(entry)
+        tails = tail == nil ? [] : try pack.tails(pack.index.tails[frameNumber])
         frameIsRead = true
       }
       let start = place.position - entry.first
@@ -83,7 +95,10 @@ package final class Comparison {
     let place = place
     let input = Unchecked(rows)
     let frame = frame
-    let comparison = RowComparison(kernels: kernels, length: length, kept: kept)
+    let tails = tails
+    let tailNumbers = about.tail.map(TailSketch.numbers) ?? 0
+    let start = starts[place.prompt] + place.position
+    let comparison = RowComparison(kernels: kernels, length: length, tail: tail)
     let blank = PositionMeasure(
       prompt: 0, position: 0, divergence: 0, least: 0, most: 0, referenceTop: 0, candidateTop: 0,
       sharedTopTen: 0, meanSquare: 0, largestDifference: 0, variance: 0)
@@ -96,7 +111,6 @@ package final class Comparison {
           let position = place.position + index
           let row = UnsafeBufferPointer(
             rebasing: input.value[index * length..<(index + 1) * length])
-          try PackRecorder.check(row, comparison.kernels, prompt: place.prompt, position: position)
           let slots = (frameRow + index) * kept..<(frameRow + index + 1) * kept
           let next = position + 1 < ids.count ? ids[position + 1] : nil
           var measure = frame.ids.withUnsafeBufferPointer { frameIDs in
@@ -106,8 +120,10 @@ package final class Comparison {
                 ids: frameIDs.isEmpty
                   ? UnsafeBufferPointer(start: nil, count: 0)
                   : UnsafeBufferPointer(rebasing: frameIDs[slots]),
-                values: UnsafeBufferPointer(rebasing: values[slots]), row: row, next: next,
-                scratch: scratch)
+                values: UnsafeBufferPointer(rebasing: values[slots]),
+                tail: tails[
+                  (frameRow + index) * tailNumbers..<(frameRow + index + 1) * tailNumbers],
+                row: row, position: start + index, next: next, scratch: scratch)
             }
           }
           measure.prompt = place.prompt
@@ -214,6 +230,7 @@ package final class Comparison {
     }
     return Measures(
       positions: counted, stages: stages, vectors: vectors, keptCount: pack.description.keptCount,
-      isFull: pack.description.isFull)
+      isFull: pack.description.isFull,
+      hasTails: tail != nil, tokenCount: pack.index.positionCount)
   }
 }

@@ -23,13 +23,16 @@ package struct PackDescription: Sendable {
   package var vocabularyDigest: String?
   /// How many logits of a row are kept: nil for all.
   package var top: Int?
+  /// Sketches of what is not kept of the rows; nil when all is kept.
+  package var tail: TailDescription?
   /// Sketches of hidden states, when layers were recorded.
   package var stages: StageDescription?
 
   package init(
     producer: String, arithmetic: String, instructionSet: String?, modelName: String,
     architecture: String, storedTypes: [String], modelDigest: String?, vocabularySize: Int?,
-    vocabularyDigest: String?, top: Int?, stages: StageDescription?
+    vocabularyDigest: String?, top: Int?, stages: StageDescription?,
+    tail: TailDescription? = TailDescription()
   ) {
     self.producer = producer
     self.arithmetic = arithmetic
@@ -42,6 +45,8 @@ package struct PackDescription: Sendable {
     self.vocabularyDigest = vocabularyDigest
     self.top = top
     self.stages = stages
+    let isWhole = vocabularySize.map { (top ?? $0) >= $0 } ?? true
+    self.tail = isWhole ? nil : tail
   }
 
   /// Entries kept of each row; 0 without logits.
@@ -116,6 +121,14 @@ package struct PackPrompt: Sendable {
 package struct LogitFrameEntry: Sendable {
   package let prompt: Int
   /// Position of the first row.
+  package let first: Int
+  package let rowCount: Int
+  package let frame: PackFrame
+}
+
+/// The sketches of the tails of some rows of one prompt's logits in one frame.
+package struct TailFrameEntry: Sendable {
+  package let prompt: Int
   package let first: Int
   package let rowCount: Int
   package let frame: PackFrame

@@ -10,7 +10,7 @@ extension PackIndex {
     let json = try JSON.parse(bytes, file: file, code: "pack")
     let known = [
       "schemaVersion", "producer", "arithmetic", "instructionSet", "model", "vocabulary", "top",
-      "stageSketch", "prompts", "tokens", "logits", "vectors", "stages",
+      "tailSketch", "stageSketch", "prompts", "tokens", "logits", "tails", "vectors", "stages",
     ]
     for (key, _) in try json.object() {
       let name = try key.string()
@@ -19,10 +19,11 @@ extension PackIndex {
       }
     }
     let version = try json.member("schemaVersion")
-    guard try version.int() == PackIndex.schemaVersion else {
+    guard (PackIndex.oldestVersion...PackIndex.schemaVersion).contains(try version.int()) else {
       throw version.error(
         "schema", "not a version of the index that this build reads",
-        expected: "\(PackIndex.schemaVersion)", found: version.shortText)
+        expected: "\(PackIndex.oldestVersion) to \(PackIndex.schemaVersion)",
+        found: version.shortText)
     }
     description = try PackIndex.description(json)
     var prompts: [Prompt] = []
@@ -42,6 +43,10 @@ extension PackIndex {
     self.prompts = prompts
     tokens = try PackIndex.frame(json.member("tokens"))
     try readLogits(json.member("logits"))
+    if let list = json.present("tails") { try readTails(list) }
+    guard description.tail == nil || !tails.isEmpty else {
+      throw json.error("value", "there is a tailSketch but no tails")
+    }
     try readVectors(json.member("vectors"))
     try readStages(json.member("stages"))
   }
@@ -63,6 +68,15 @@ extension PackIndex {
         projectionCount: try count(node.member("projections"), 1...256),
         seed: try node.member("seed").uint64())
     }
+    var tail: TailDescription?
+    if let node = json.present("tailSketch") {
+      let buckets = try node.member("buckets")
+      tail = TailDescription(
+        bucketCount: try count(buckets, 8...1 << 16), seed: try node.member("seed").uint64())
+      guard try buckets.int() % 8 == 0 else {
+        throw buckets.error("range", "the number of buckets is no multiple of 8")
+      }
+    }
     return PackDescription(
       producer: try json.member("producer").string(),
       arithmetic: try json.member("arithmetic").string(),
@@ -70,7 +84,8 @@ extension PackIndex {
       modelName: try model.member("name").string(),
       architecture: try model.member("architecture").string(), storedTypes: types,
       modelDigest: try digestText(model.present("digest")), vocabularySize: size,
-      vocabularyDigest: try digestText(vocabulary.present("digest")), top: top, stages: stages)
+      vocabularyDigest: try digestText(vocabulary.present("digest")), top: top, stages: stages,
+      tail: tail)
   }
 
   private mutating func readLogits(_ list: JSON) throws(TinctureError) {
@@ -108,6 +123,36 @@ extension PackIndex {
     }
     guard !logits.isEmpty || description.vocabularySize == nil else {
       throw list.error("value", "there is a vocabulary but no logits")
+    }
+  }
+
+  /// Each goes with the frame of logits of the same place in the list.
+  private mutating func readTails(_ list: JSON) throws(TinctureError) {
+    for node in try list.array() {
+      guard let about = description.tail else {
+        throw node.error("value", "there are tails but no tailSketch, or nothing was left out")
+      }
+      let entry = TailFrameEntry(
+        prompt: try PackIndex.count(node.member("prompt"), 0...prompts.count - 1),
+        first: try PackIndex.count(node.member("first"), 0...PackIndex.tokenLimit),
+        rowCount: try PackIndex.count(node.member("rows"), 1...PackIndex.tokenLimit),
+        frame: try PackIndex.frame(node))
+      guard tails.count < logits.count, logits[tails.count].prompt == entry.prompt,
+        logits[tails.count].first == entry.first, logits[tails.count].rowCount == entry.rowCount
+      else {
+        throw node.error("order", "the tails do not go with the logits")
+      }
+      // No more rows than the frame of logits holds: the product is small.
+      let wanted = TailSketch.byteCount(rows: entry.rowCount, about)
+      guard entry.frame.contentByteCount == wanted else {
+        throw node.error(
+          "value", "the frame holds another number of bytes than its rows need",
+          expected: "\(wanted)", found: "\(entry.frame.contentByteCount)")
+      }
+      tails.append(entry)
+    }
+    guard tails.count == logits.count || tails.isEmpty else {
+      throw list.error("order", "tails are missing", expected: "\(logits.count) frames")
     }
   }
 

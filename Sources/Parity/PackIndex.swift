@@ -9,7 +9,9 @@ package struct PackIndex: Sendable {
     package var tokenCount: Int
   }
 
-  static let schemaVersion = 1
+  static let schemaVersion = 2
+  /// Version 1 keeps nothing of the logits that are not kept.
+  static let oldestVersion = 1
   static let promptLimit = 1 << 20
   static let tokenLimit = 1 << 22
   static let positionLimit = 1 << 26
@@ -20,6 +22,8 @@ package struct PackIndex: Sendable {
   package var prompts: [Prompt]
   package var tokens: PackFrame
   package var logits: [LogitFrameEntry] = []
+  /// One for each of ``logits``, or none.
+  package var tails: [TailFrameEntry] = []
   package var vectors: [VectorFrameEntry] = []
   package var stages: [StageFrameEntry] = []
 
@@ -57,6 +61,12 @@ package struct PackIndex: Sendable {
         ])
       ),
       ("top", int(about.top)),
+      (
+        "tailSketch",
+        about.tail.map {
+          .object([("buckets", .int($0.bucketCount)), ("seed", .uint($0.seed))])
+        } ?? .null
+      ),
       ("stageSketch", stageDescription),
       (
         "prompts",
@@ -70,6 +80,17 @@ package struct PackIndex: Sendable {
         "logits",
         .array(
           logits.map {
+            .object(
+              [
+                ("prompt", .int($0.prompt)), ("first", .int($0.first)),
+                ("rows", .int($0.rowCount)),
+              ] + PackIndex.members($0.frame))
+          })
+      ),
+      (
+        "tails",
+        .array(
+          tails.map {
             .object(
               [
                 ("prompt", .int($0.prompt)), ("first", .int($0.first)),
