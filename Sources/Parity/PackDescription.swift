@@ -99,6 +99,9 @@ public enum VectorKind: String, Sendable, CaseIterable {
   case pooler
   /// What a head says: one row for the text or one a token.
   case scores
+
+  /// Whether it comes from a head that stands on the encoder, which a converted file may lack.
+  package var isHead: Bool { self == .pooler || self == .scores }
 }
 
 /// A prompt as it was recorded.

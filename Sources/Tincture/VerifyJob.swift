@@ -79,6 +79,10 @@ public struct VerifyJob: Sendable {
         "\(measures.notFinite.count) positions have logits that are no numbers, the first is position \(bad.position) of prompt \(bad.prompt): weights overflow or are damaged"
       )
     }
+    for kind in VectorKind.allCases where comparison.unmatchedHeads.contains(kind) {
+      notes.append(
+        "only one of the two has a head that gives \(kind.rawValue) rows: they were not compared")
+    }
     if pack.description.vocabularyDigest == nil, pack.description.vocabularySize != nil {
       notes.append(
         "the pack does not say which tokens its vocabulary has: only the number of tokens was compared"
