@@ -16,7 +16,7 @@ step "a real checkpoint: Gemma 3 270M"
 python=$(tools/python.sh models)
 models=${TINCTURE_MODELS:-.cache/models}
 checkpoint=$models/gemma3-270m
-mkdir -p "$models"
+mkdir -p .cache "$models"
 [ -f "$checkpoint/config.json" ] || "$python" tools/models/gemma3_270m.py "$checkpoint"
 ls -l "$checkpoint"
 

@@ -159,6 +159,11 @@ class Reader:
             raise PackError("a logit is not finite")
         return dict(result, ids=ids, values=values)
 
+    def tails(self, frame):
+        """Sketches of what is not kept: (roots of probabilities, logits), each [rows, buckets]."""
+        both = words(self.content(frame), "<f4").reshape(frame["rows"], 2, self.index["tailSketch"]["buckets"])
+        return both[:, 0], both[:, 1]
+
     def vectors(self, frame):
         return words(self.content(frame), "<f4").reshape(frame["rows"], frame["columns"])
 
@@ -216,7 +221,7 @@ def export(options):
 
 def show(options):
     pack = Reader(options.pack)
-    about = {k: v for k, v in pack.index.items() if k not in ("logits", "vectors", "stages", "tokens", "prompts")}
+    about = {k: v for k, v in pack.index.items() if k not in ("logits", "tails", "vectors", "stages", "tokens", "prompts")}
     about["prompts"] = len(pack.index["prompts"])
     about["tokens"] = sum(p["tokenCount"] for p in pack.index["prompts"])
     about["stages"] = len(pack.index["stages"])
@@ -250,14 +255,46 @@ class Writer:
         os.replace(self.partial, self.path)
 
 
-def signs(width, projections, seed):
-    """The signs of a sketch, [projections, width]."""
+def split_mix_signs(numbers, seed):
+    """The highest bits of the SplitMix64 numbers after `seed`, as signs."""
     with np.errstate(over="ignore"):
-        z = np.uint64(seed) + np.arange(1, projections * width + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = np.uint64(seed) + numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z ^= z >> np.uint64(31)
-    return np.where(z >> np.uint64(63), -1.0, 1.0).reshape(projections, width)
+    return np.where(z >> np.uint64(63), -1.0, 1.0)
+
+
+def signs(width, projections, seed):
+    """The signs of a sketch, [projections, width]."""
+    return split_mix_signs(np.arange(1, projections * width + 1, dtype=np.uint64), seed).reshape(projections, width)
+
+
+def tail_frame(logits, chosen, position, about):
+    """The content of a frame of tails; `chosen` are the kept ids, `position` the number of the first row in the pack."""
+    rows, size = logits.shape
+    buckets, seed = about["buckets"], about["seed"]
+    blocks = -(-size // buckets)
+    wide = logits.astype(np.float64)
+    top = wide.max(1, keepdims=True)
+    root = np.exp((wide - top - np.log(np.exp(wide - top).sum(1, keepdims=True))) / 2)
+    sign = split_mix_signs(np.arange(1, size + 1, dtype=np.uint64), seed)
+    result = np.zeros((rows, 2, buckets))
+    for r in range(rows):
+        first = np.uint64((position + r + 1) << 32)
+        turn = split_mix_signs(first + np.arange(1, blocks + 1, dtype=np.uint64), seed)
+        own = sign * np.repeat(turn, buckets)[:size]
+        own[chosen[r]] = 0
+        for part, values in enumerate((root[r], wide[r])):
+            padded = np.zeros(blocks * buckets)
+            padded[:size] = own * values
+            result[r, part] = padded.reshape(blocks, buckets).sum(0)
+    return planes(result.astype("<f4"))
+
+
+def kept_ids(logits, kept):
+    """The greatest of each row, of equal ones the lower id, ascending."""
+    return np.sort(np.argsort(-logits, axis=1, kind="stable")[:, :kept], axis=1)
 
 
 def logit_frame(logits, ids, first, kept):
@@ -271,8 +308,7 @@ def logit_frame(logits, ids, first, kept):
     if kept == size:
         rest, rest_mean, chosen, values = np.zeros(rows), np.zeros(rows), None, logits
     else:
-        # The greatest first, of equal ones the lower id.
-        chosen = np.sort(np.argsort(-logits, axis=1, kind="stable")[:, :kept], axis=1)
+        chosen = kept_ids(logits, kept)
         values = np.take_along_axis(logits, chosen, 1)
         np.put_along_axis(e, chosen, 0, 1)
         mass = e.sum(1)
@@ -394,10 +430,11 @@ def record(options):
                   "types": types, "digest": digest},
         "vocabulary": {"size": size if decoder else None, "digest": None}, "tokenizer": None,
         "top": None if options.full or not decoder else options.top, "stageSketch": None,
+        "tailSketch": {"buckets": 256, "seed": 2} if decoder and kept < size else None,
         "prompts": [{"text": text, "form": form, "cut": cut, "tokenCount": len(ids)}
                     for text, form, cut, ids, _ in prompts],
-        "tokens": writer.frame(content), "logits": [], "vectors": [], "stages": []}
-    sketches, projections, signed = [], 16, None
+        "tokens": writer.frame(content), "logits": [], "tails": [], "vectors": [], "stages": []}
+    sketches, projections, signed, before = [], 16, None, 0
     for n, (*_, ids, _) in enumerate(prompts):
         batch = torch.tensor([ids])
         with (exact() if dtype == torch.float64 else torch.no_grad()), stages(model) as found:
@@ -419,6 +456,11 @@ def record(options):
                 rows = logits[first:first + step]
                 index["logits"].append(writer.frame(
                     logit_frame(rows, ids, first, kept), prompt=n, first=first, rows=len(rows)))
+                if index["tailSketch"]:
+                    index["tails"].append(writer.frame(
+                        tail_frame(rows, kept_ids(rows, kept), before + first, index["tailSketch"]),
+                        prompt=n, first=first, rows=len(rows)))
+            before += len(ids)
             continue
         hidden = found[-1].numpy()
         vectors = {"hidden": hidden}

@@ -111,6 +111,41 @@ static void logit_distance(
   out->largest = v_hmax(largest);
 }
 
+TK_INLINE uint32_t split_mix_sign(uint64_t seed, uint64_t number) {
+  uint64_t z = seed + 0x9E3779B97F4A7C15u * number;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return (uint32_t)((z ^ (z >> 31)) >> 63);
+}
+
+static void logit_tail(
+    const float *row, const uint8_t *kept, const uint8_t *signs, int64_t count, float top, uint64_t seed,
+    uint64_t turn, int64_t buckets, double *roots, double *values) {
+  const i32x8 bits = {1, 2, 4, 8, 16, 32, 64, 128};
+  const i32x8 lanes = {0, 1, 2, 3, 4, 5, 6, 7};
+  for (int64_t start = 0, block = 0; start < count; start += buckets, ++block) {
+    uint32_t turned = split_mix_sign(seed, turn + (uint64_t)block + 1) ? 0xffu : 0u;
+    int64_t end = count - start < buckets ? count - start : buckets;
+    for (int64_t j = 0; j < end; j += 8) {
+      int64_t i = start + j, left = end - j;
+      f32x8 raw = left >= 8 ? v_load(row + i) : v_load_part(row + i, left, 0.0f);
+      f32x8 x = left >= 8 ? raw : v_load_part(row + i, left, -1e30f);
+      f32x8 root = v_exp_negative((x - v_splat(top)) * v_splat(0.5f));
+      i32x8 out = (v_isplat(kept[i >> 3]) & bits) != v_isplat(0);
+      if (left < 8) out |= lanes >= v_isplat((int32_t)left);
+      i32x8 minus = (v_isplat((int32_t)(signs[i >> 3] ^ turned)) & bits) != v_isplat(0);
+      i32x8 flip = minus & v_isplat(INT32_MIN);
+      f64x8 sums, others;
+      memcpy(&sums, roots + j, sizeof sums);
+      memcpy(&others, values + j, sizeof others);
+      sums += v_wide((f32x8)(((i32x8)root & ~out) ^ flip));
+      others += v_wide((f32x8)(((i32x8)raw & ~out) ^ flip));
+      memcpy(roots + j, &sums, sizeof sums);
+      memcpy(values + j, &others, sizeof others);
+    }
+  }
+}
+
 // Greater floats have greater keys; of equal ones the lower index is the greater. Zeros of both signs are one value.
 TK_INLINE uint64_t logit_key(float value, int64_t index) {
   uint32_t bits = tk_bits(value + 0.0f);

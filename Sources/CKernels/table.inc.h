@@ -27,6 +27,7 @@ const tk_kernels TK_TABLE = {
     .row_maximum = row_maximum,
     .logit_sums = logit_sums,
     .logit_distance = logit_distance,
+    .logit_tail = logit_tail,
     .greatest = greatest,
     .project = project,
 };

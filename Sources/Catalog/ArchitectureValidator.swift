@@ -146,10 +146,12 @@ package enum ArchitectureValidator {
     }
     var used: Set<Hyperparameter> = [.layers, .heads, .keyValueHeads, .contextLength]
     for rule in architecture.tensors {
-      if !rule.from.isEmpty, rule.shape.isEmpty {
+      if rule.shape.isEmpty, rule.role != .denseHead {
         throw failure(architecture, "shape", "\(rule.to.text) has no shape")
       }
-      for dimension in rule.shape { used.formUnion(needs(dimension)) }
+      // A tensor met in GGUF files alone has the sizes that their metadata says.
+      let isMade = !rule.from.isEmpty || rule.condition != nil
+      if isMade { for dimension in rule.shape { used.formUnion(needs(dimension)) } }
     }
     for rule in architecture.metadata {
       if case .hyperparameter(let name) = rule.source { used.insert(name) }
@@ -169,6 +171,8 @@ package enum ArchitectureValidator {
     case .tokenTypes: [.tokenTypes]
     case .queryRows: [.heads, .headSize]
     case .keyValueRows: [.keyValueHeads, .headSize]
+    case .queryKeyValueRows: [.heads, .keyValueHeads, .headSize]
+    case .classes: [.classes]
     case .any: []
     }
   }

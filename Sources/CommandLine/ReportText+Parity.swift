@@ -106,7 +106,11 @@ extension ReportText {
     rows.append([
       "logits",
       "NMSE \(Figure.text(measures.normalizedError)), largest difference \(Figure.text(measures.largestDifference))"
-        + (measures.isFull ? "" : " (over \(Text.grouped(measures.keptCount)) kept a position)"),
+        + (measures.isFull
+          ? ""
+          : measures.hasTails
+            ? " (\(Text.grouped(measures.keptCount)) kept a position, the others' part estimated)"
+            : " (over \(Text.grouped(measures.keptCount)) kept a position)"),
     ])
     return Text.table(rows, indent: 2)
   }

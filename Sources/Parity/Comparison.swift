@@ -8,10 +8,15 @@ package final class Comparison {
   package let pack: ParityPack
   private let kernels: LogitKernels
   private let sketch: StageSketch?
+  private let tail: TailSketch?
+  /// Positions of the prompts before each.
+  private let starts: [Int]
   private let threads: Int
   private let memory: MemoryBudget
   private var frameNumber = 0
   private var frame = LogitFrame()
+  /// The sketches of the frame's tails; empty when the pack has none.
+  private var tails: [Float] = []
   private var frameIsRead = false
   private var positions: [PositionMeasure] = []
   private var place = (prompt: 0, position: 0)
@@ -21,6 +26,8 @@ package final class Comparison {
   private var stagePlace = (stage: 0, prompt: 0)
   private var vectors: [VectorMeasure] = []
   private var leased = 0
+  /// Heads that only one of the two has: conversion leaves some out by a written rule. They are not compared.
+  package private(set) var unmatchedHeads: Set<VectorKind> = []
 
   package init(_ pack: ParityPack, threads: Int, memory: MemoryBudget) throws(TinctureError) {
     self.pack = pack
@@ -28,6 +35,11 @@ package final class Comparison {
     self.memory = memory
     kernels = try LogitKernels()
     sketch = if let stages = pack.description.stages { try StageSketch(stages) } else { nil }
+    tail =
+      if let about = pack.description.tail, let length = pack.description.vocabularySize {
+        TailSketch(about, rowLength: length, kernels: kernels)
+      } else { nil }
+    starts = pack.prompts.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.ids.count) }
     if pack.description.vocabularySize != nil {
       let bytes = pack.index.positionCount * MemoryLayout<PositionMeasure>.stride
       try memory.lease(bytes, for: "the measures of every position")
@@ -38,9 +50,10 @@ package final class Comparison {
 
   deinit { memory.giveBack(leased) }
 
-  /// Takes in rows of logits of `prompt` from position `first` on.
+  /// Takes in rows of logits of `prompt` from position `first` on. A row with a logit that is no number is a measure
+  /// that passes no limit, not an error: a verdict has its reports.
   ///
-  /// - Throws: `model.notFinite`; what reading the pack throws.
+  /// - Throws: what reading the pack throws.
   package func logits(prompt: Int, first: Int, rows: UnsafeBufferPointer<Float>)
     throws(TinctureError)
   {
@@ -57,6 +70,7 @@ package final class Comparison {
       let entry = pack.index.logits[frameNumber]
       if !frameIsRead {
         frame = try pack.logits(entry)
+        tails = tail == nil ? [] : try pack.tails(pack.index.tails[frameNumber])
         frameIsRead = true
       }
       let start = place.position - entry.first
@@ -83,7 +97,10 @@ package final class Comparison {
     let place = place
     let input = Unchecked(rows)
     let frame = frame
-    let comparison = RowComparison(kernels: kernels, length: length, kept: kept)
+    let tails = tails
+    let tailNumbers = about.tail.map(TailSketch.numbers) ?? 0
+    let start = starts[place.prompt] + place.position
+    let comparison = RowComparison(kernels: kernels, length: length, tail: tail)
     let blank = PositionMeasure(
       prompt: 0, position: 0, divergence: 0, least: 0, most: 0, referenceTop: 0, candidateTop: 0,
       sharedTopTen: 0, meanSquare: 0, largestDifference: 0, variance: 0)
@@ -96,7 +113,6 @@ package final class Comparison {
           let position = place.position + index
           let row = UnsafeBufferPointer(
             rebasing: input.value[index * length..<(index + 1) * length])
-          try PackRecorder.check(row, comparison.kernels, prompt: place.prompt, position: position)
           let slots = (frameRow + index) * kept..<(frameRow + index + 1) * kept
           let next = position + 1 < ids.count ? ids[position + 1] : nil
           var measure = frame.ids.withUnsafeBufferPointer { frameIDs in
@@ -106,8 +122,10 @@ package final class Comparison {
                 ids: frameIDs.isEmpty
                   ? UnsafeBufferPointer(start: nil, count: 0)
                   : UnsafeBufferPointer(rebasing: frameIDs[slots]),
-                values: UnsafeBufferPointer(rebasing: values[slots]), row: row, next: next,
-                scratch: scratch)
+                values: UnsafeBufferPointer(rebasing: values[slots]),
+                tail: tails[
+                  (frameRow + index) * tailNumbers..<(frameRow + index + 1) * tailNumbers],
+                row: row, position: start + index, next: next, scratch: scratch)
             }
           }
           measure.prompt = place.prompt
@@ -157,6 +175,10 @@ package final class Comparison {
   package func vectors(
     _ kind: VectorKind, prompt: Int, columns: Int, rows: UnsafeBufferPointer<Float>
   ) throws(TinctureError) {
+    if kind.isHead, !pack.index.vectors.contains(where: { $0.kind == kind }) {
+      unmatchedHeads.insert(kind)
+      return
+    }
     let entries = pack.index.vectors.filter { $0.kind == kind && $0.prompt == prompt }
     let count = columns > 0 ? rows.count / columns : 0
     guard entries.reduce(0, { $0 + $1.rowCount }) == count,
@@ -201,9 +223,11 @@ package final class Comparison {
     for kind in VectorKind.allCases {
       let expected = Set(pack.index.vectors.filter { $0.kind == kind }.map(\.prompt)).count
       let found = vectors.filter { $0.kind == kind }.count
-      // A GGUF file has no place for BERT's own pooler and for heads: what it lacks is told, not compared.
-      let isLeftOut = found == 0 && (kind == .pooler || kind == .scores)
-      guard found == expected || isLeftOut else {
+      if kind.isHead, found == 0, expected > 0 {
+        unmatchedHeads.insert(kind)
+        continue
+      }
+      guard found == expected else {
         throw TinctureError(
           .init("verify.shape", .invalidInput), "the model gives other \(kind.rawValue) rows",
           expected: "those of \(expected) prompts, as the pack has them", found: "\(found)")
@@ -216,6 +240,7 @@ package final class Comparison {
     }
     return Measures(
       positions: counted, stages: stages, vectors: vectors, keptCount: pack.description.keptCount,
-      isFull: pack.description.isFull)
+      isFull: pack.description.isFull,
+      hasTails: tail != nil, tokenCount: pack.index.positionCount)
   }
 }

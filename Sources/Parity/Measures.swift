@@ -82,19 +82,31 @@ public struct Measures: Sendable {
   /// How many logits of a row were kept, and whether that is all of them.
   public let keptCount: Int
   public let isFull: Bool
-  /// Divergences, ascending.
+  /// Whether sketches tell of the logits that were not kept.
+  public let hasTails: Bool
+  /// How many positions the figures are made of: those that count of a decoder's, all tokens of an encoder's prompts.
+  public let comparedCount: Int
+  /// Divergences, ascending; those that are no numbers stand at the end, as infinities.
   public let sortedDivergences: [Double]
+  /// The same of their proven upper bounds.
+  public let sortedBounds: [Double]
 
   init(
     positions: [PositionMeasure], stages: [StageMeasure], vectors: [VectorMeasure],
-    keptCount: Int, isFull: Bool
+    keptCount: Int, isFull: Bool, hasTails: Bool, tokenCount: Int
   ) {
     self.positions = positions
     self.stages = stages
     self.vectors = vectors
     self.keptCount = keptCount
     self.isFull = isFull
-    sortedDivergences = positions.map(\.divergence).sorted()
+    self.hasTails = hasTails
+    comparedCount = positions.isEmpty ? tokenCount : positions.count
+    func sorted(_ value: (PositionMeasure) -> Double) -> [Double] {
+      positions.map { value($0).isNaN ? .infinity : value($0) }.sorted()
+    }
+    sortedDivergences = sorted(\.divergence)
+    sortedBounds = sorted(\.most)
   }
 
   public var hasLogits: Bool { !positions.isEmpty }
@@ -117,12 +129,24 @@ public struct Measures: Sendable {
 
   /// The divergence that `fraction` of the positions do not pass, between positions linearly interpolated.
   public func divergence(at fraction: Double) -> Double {
-    guard let last = sortedDivergences.last else { return 0 }
-    let place = fraction * Double(sortedDivergences.count - 1)
+    Measures.percentile(sortedDivergences, fraction)
+  }
+
+  /// The same of the proven upper bounds.
+  public func mostDivergence(at fraction: Double) -> Double {
+    Measures.percentile(sortedBounds, fraction)
+  }
+
+  private static func percentile(_ sorted: [Double], _ fraction: Double) -> Double {
+    guard let last = sorted.last else { return 0 }
+    let place = fraction * Double(sorted.count - 1)
     let index = Int(place)
-    guard index + 1 < sortedDivergences.count else { return last }
     let part = place - Double(index)
-    return (1 - part) * sortedDivergences[index] + part * sortedDivergences[index + 1]
+    // Also where the next one is infinite and has no part.
+    guard index + 1 < sorted.count, part > 0 else {
+      return index + 1 < sorted.count ? sorted[index] : last
+    }
+    return (1 - part) * sorted[index] + part * sorted[index + 1]
   }
 
   public var largestDivergence: Double { sortedDivergences.last ?? 0 }
@@ -142,6 +166,9 @@ public struct Measures: Sendable {
 
   public var largestDifference: Double { positions.map(\.largestDifference).max() ?? 0 }
 
+  /// Positions where the candidate's logits are not all numbers.
+  public var notFinite: [PositionMeasure] { positions.filter { $0.divergence.isNaN } }
+
   /// Perplexities over the positions that have a next token; nil when none has.
   public var perplexity: Perplexity? {
     let losses = positions.compactMap { position in
@@ -156,7 +183,10 @@ public struct Measures: Sendable {
   public func worst(_ count: Int) -> [PositionMeasure] {
     Array(
       positions.enumerated()
-        .sorted { ($1.element.divergence, $0.offset) < ($0.element.divergence, $1.offset) }
+        .sorted {
+          let (a, b) = ($0.element.divergence, $1.element.divergence)
+          return (b.isNaN ? .infinity : b, $0.offset) < (a.isNaN ? .infinity : a, $1.offset)
+        }
         .prefix(count).map(\.element))
   }
 

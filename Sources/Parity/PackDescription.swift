@@ -23,6 +23,8 @@ package struct PackDescription: Sendable {
   package var vocabularyDigest: String?
   /// How many logits of a row are kept: nil for all.
   package var top: Int?
+  /// Sketches of what is not kept of the rows; nil when all is kept.
+  package var tail: TailDescription?
   /// Sketches of hidden states, when layers were recorded.
   package var stages: StageDescription?
   /// What the model's tokenizer is made of; nil when the producer did not say.
@@ -32,7 +34,7 @@ package struct PackDescription: Sendable {
     producer: String, arithmetic: String, instructionSet: String?, modelName: String,
     architecture: String, storedTypes: [String], modelDigest: String?, vocabularySize: Int?,
     vocabularyDigest: String?, top: Int?, stages: StageDescription?,
-    tokenizer: TokenizerFacts? = nil
+    tail: TailDescription? = TailDescription(), tokenizer: TokenizerFacts? = nil
   ) {
     self.producer = producer
     self.arithmetic = arithmetic
@@ -46,6 +48,8 @@ package struct PackDescription: Sendable {
     self.top = top
     self.stages = stages
     self.tokenizer = tokenizer
+    let isWhole = vocabularySize.map { (top ?? $0) >= $0 } ?? true
+    self.tail = isWhole ? nil : tail
   }
 
   /// Entries kept of each row; 0 without logits.
@@ -98,6 +102,9 @@ public enum VectorKind: String, Sendable, CaseIterable {
   case pooler
   /// What a head says: one row for the text or one a token.
   case scores
+
+  /// Whether it comes from a head that stands on the encoder, which a converted file may lack.
+  package var isHead: Bool { self == .pooler || self == .scores }
 }
 
 /// How a prompt's text becomes token ids.
@@ -136,6 +143,14 @@ package struct PackPrompt: Sendable {
 package struct LogitFrameEntry: Sendable {
   package let prompt: Int
   /// Position of the first row.
+  package let first: Int
+  package let rowCount: Int
+  package let frame: PackFrame
+}
+
+/// The sketches of the tails of some rows of one prompt's logits in one frame.
+package struct TailFrameEntry: Sendable {
+  package let prompt: Int
   package let first: Int
   package let rowCount: Int
   package let frame: PackFrame

@@ -18,7 +18,7 @@ extension PackIndex {
     }
     var known = [
       "schemaVersion", "producer", "arithmetic", "instructionSet", "model", "vocabulary", "top",
-      "stageSketch", "prompts", "tokens", "logits", "vectors", "stages",
+      "tailSketch", "stageSketch", "prompts", "tokens", "logits", "tails", "vectors", "stages",
     ]
     if number > 1 { known.append("tokenizer") }
     for (key, _) in try json.object() {
@@ -45,6 +45,10 @@ extension PackIndex {
     self.prompts = prompts
     tokens = try PackIndex.frame(json.member("tokens"))
     try readLogits(json.member("logits"))
+    if let list = json.present("tails") { try readTails(list) }
+    guard description.tail == nil || !tails.isEmpty else {
+      throw json.error("value", "there is a tailSketch but no tails")
+    }
     try readVectors(json.member("vectors"))
     try readStages(json.member("stages"))
   }
@@ -85,6 +89,15 @@ extension PackIndex {
         projectionCount: try count(node.member("projections"), 1...256),
         seed: try node.member("seed").uint64())
     }
+    var tail: TailDescription?
+    if let node = json.present("tailSketch") {
+      let buckets = try node.member("buckets")
+      tail = TailDescription(
+        bucketCount: try count(buckets, 8...1 << 16), seed: try node.member("seed").uint64())
+      guard try buckets.int() % 8 == 0 else {
+        throw buckets.error("range", "the number of buckets is no multiple of 8")
+      }
+    }
     return PackDescription(
       producer: try json.member("producer").string(),
       arithmetic: try json.member("arithmetic").string(),
@@ -93,7 +106,7 @@ extension PackIndex {
       architecture: try model.member("architecture").string(), storedTypes: types,
       modelDigest: try digestText(model.present("digest")), vocabularySize: size,
       vocabularyDigest: try digestText(vocabulary.present("digest")), top: top, stages: stages,
-      tokenizer: try json.present("tokenizer").map(TokenizerFacts.init(_:)))
+      tail: tail, tokenizer: try json.present("tokenizer").map(TokenizerFacts.init(_:)))
   }
 
   private mutating func readLogits(_ list: JSON) throws(TinctureError) {
@@ -131,6 +144,36 @@ extension PackIndex {
     }
     guard !logits.isEmpty || description.vocabularySize == nil else {
       throw list.error("value", "there is a vocabulary but no logits")
+    }
+  }
+
+  /// Each goes with the frame of logits of the same place in the list.
+  private mutating func readTails(_ list: JSON) throws(TinctureError) {
+    for node in try list.array() {
+      guard let about = description.tail else {
+        throw node.error("value", "there are tails but no tailSketch, or nothing was left out")
+      }
+      let entry = TailFrameEntry(
+        prompt: try PackIndex.count(node.member("prompt"), 0...prompts.count - 1),
+        first: try PackIndex.count(node.member("first"), 0...PackIndex.tokenLimit),
+        rowCount: try PackIndex.count(node.member("rows"), 1...PackIndex.tokenLimit),
+        frame: try PackIndex.frame(node))
+      guard tails.count < logits.count, logits[tails.count].prompt == entry.prompt,
+        logits[tails.count].first == entry.first, logits[tails.count].rowCount == entry.rowCount
+      else {
+        throw node.error("order", "the tails do not go with the logits")
+      }
+      // No more rows than the frame of logits holds: the product is small.
+      let wanted = TailSketch.byteCount(rows: entry.rowCount, about)
+      guard entry.frame.contentByteCount == wanted else {
+        throw node.error(
+          "value", "the frame holds another number of bytes than its rows need",
+          expected: "\(wanted)", found: "\(entry.frame.contentByteCount)")
+      }
+      tails.append(entry)
+    }
+    guard tails.count == logits.count || tails.isEmpty else {
+      throw list.error("order", "tails are missing", expected: "\(logits.count) frames")
     }
   }
 

@@ -26,7 +26,8 @@ package struct PackIndex: Sendable {
   }
 
   static let schemaVersion = 2
-  /// Version 1 says nothing about the tokenizer, nor how texts became ids.
+  /// Version 1 keeps nothing of the logits that are not kept, and says nothing about the tokenizer, nor how texts became
+  /// ids.
   static let oldestVersion = 1
   static let promptLimit = 1 << 20
   static let tokenLimit = 1 << 22
@@ -38,6 +39,8 @@ package struct PackIndex: Sendable {
   package var prompts: [Prompt]
   package var tokens: PackFrame
   package var logits: [LogitFrameEntry] = []
+  /// One for each of ``logits``, or none.
+  package var tails: [TailFrameEntry] = []
   package var vectors: [VectorFrameEntry] = []
   package var stages: [StageFrameEntry] = []
 
@@ -76,6 +79,12 @@ package struct PackIndex: Sendable {
       ),
       ("tokenizer", about.tokenizer?.json ?? .null),
       ("top", int(about.top)),
+      (
+        "tailSketch",
+        about.tail.map {
+          .object([("buckets", .int($0.bucketCount)), ("seed", .uint($0.seed))])
+        } ?? .null
+      ),
       ("stageSketch", stageDescription),
       (
         "prompts",
@@ -92,6 +101,17 @@ package struct PackIndex: Sendable {
         "logits",
         .array(
           logits.map {
+            .object(
+              [
+                ("prompt", .int($0.prompt)), ("first", .int($0.first)),
+                ("rows", .int($0.rowCount)),
+              ] + PackIndex.members($0.frame))
+          })
+      ),
+      (
+        "tails",
+        .array(
+          tails.map {
             .object(
               [
                 ("prompt", .int($0.prompt)), ("first", .int($0.first)),

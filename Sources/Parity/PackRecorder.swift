@@ -9,11 +9,15 @@ package final class PackRecorder {
   private let writer: PackWriter
   private let kernels: LogitKernels
   private let sketch: StageSketch?
+  private let tail: TailSketch?
+  /// Positions of the prompts before each.
+  private let starts: [Int]
   private let threads: Int
   private let memory: MemoryBudget
   private var index: PackIndex
   private let prompts: [PackPrompt]
   private var pending = LogitFrame()
+  private var pendingTails: [Float] = []
   private var pendingFirst = 0
   private var logitsPlace = (prompt: 0, position: 0)
   private var states: [Float] = []
@@ -31,6 +35,11 @@ package final class PackRecorder {
     kernels = try LogitKernels()
     sketch =
       if let stages = description.stages { try StageSketch(stages) } else { nil }
+    tail =
+      if let about = description.tail, let length = description.vocabularySize {
+        TailSketch(about, rowLength: length, kernels: kernels)
+      } else { nil }
+    starts = prompts.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.ids.count) }
     let positions = prompts.reduce(0) { $0 + $1.ids.count }
     if let stages = description.stages,
       StageSketch.byteCount(positions: positions, stages) > PackLayout.largestContent
@@ -87,36 +96,48 @@ package final class PackRecorder {
     let ids = prompts[prompt].ids
     let input = Unchecked(rows)
     let kernels = kernels
+    let tail = tail
+    let tailNumbers = about.tail.map(TailSketch.numbers) ?? 0
+    let start = starts[prompt] + first
     let empty = LogitSummary(
       normalizer: 0, restMass: 0, restMean: 0, mean: 0, variance: 0, next: 0)
     var summaries = [LogitSummary](repeating: empty, count: count)
     var keptIDs = [UInt32](repeating: 0, count: about.isFull ? 0 : count * kept)
     var values = [Float](repeating: 0, count: count * kept)
+    var tails = [Float](repeating: 0, count: count * tailNumbers)
     try withOutput(&summaries) { (summaries) throws(TinctureError) in
       try withOutput(&keptIDs) { (keptIDs) throws(TinctureError) in
         try withOutput(&values) { (values) throws(TinctureError) in
-          try Parallel.forEachChunk(of: count, chunk: 4, threads: threads) {
-            (range) throws(TinctureError) in
-            let scratch = LogitKernels.Scratch(rowLength: length)
-            for index in range {
-              let row = UnsafeBufferPointer(
-                rebasing: input.value[index * length..<(index + 1) * length])
-              try PackRecorder.check(row, kernels, prompt: prompt, position: first + index)
-              let out = UnsafeMutableBufferPointer(
-                rebasing: values.value[index * kept..<(index + 1) * kept])
-              var chosen = UnsafeBufferPointer<UInt32>(start: nil, count: 0)
-              if about.isFull {
-                _ = out.update(from: row)
-              } else {
-                let target = UnsafeMutableBufferPointer(
-                  rebasing: keptIDs.value[index * kept..<(index + 1) * kept])
-                kernels.greatest(row, into: target, scratch: scratch)
-                chosen = UnsafeBufferPointer(target)
-                for (slot, id) in chosen.enumerated() { out[slot] = row[Int(id)] }
+          try withOutput(&tails) { (tails) throws(TinctureError) in
+            try Parallel.forEachChunk(of: count, chunk: 4, threads: threads) {
+              (range) throws(TinctureError) in
+              let scratch = LogitKernels.Scratch(rowLength: length)
+              for index in range {
+                let row = UnsafeBufferPointer(
+                  rebasing: input.value[index * length..<(index + 1) * length])
+                try PackRecorder.check(row, kernels, prompt: prompt, position: first + index)
+                let out = UnsafeMutableBufferPointer(
+                  rebasing: values.value[index * kept..<(index + 1) * kept])
+                var chosen = UnsafeBufferPointer<UInt32>(start: nil, count: 0)
+                if about.isFull {
+                  _ = out.update(from: row)
+                } else {
+                  let target = UnsafeMutableBufferPointer(
+                    rebasing: keptIDs.value[index * kept..<(index + 1) * kept])
+                  kernels.greatest(row, into: target, scratch: scratch)
+                  chosen = UnsafeBufferPointer(target)
+                  for (slot, id) in chosen.enumerated() { out[slot] = row[Int(id)] }
+                }
+                let made = RowSummary.make(row, chosen, kernels, scratch)
+                var summary = made.summary
+                tail?.sketch(
+                  row, kept: chosen, position: start + index, normalizer: summary.normalizer,
+                  top: made.top, scratch: scratch,
+                  into: UnsafeMutableBufferPointer(
+                    rebasing: tails.value[index * tailNumbers..<(index + 1) * tailNumbers]))
+                if first + index + 1 < ids.count { summary.next = row[Int(ids[first + index + 1])] }
+                summaries.value[index] = summary
               }
-              var summary = RowSummary.make(row, chosen, kernels, scratch).summary
-              if first + index + 1 < ids.count { summary.next = row[Int(ids[first + index + 1])] }
-              summaries.value[index] = summary
             }
           }
         }
@@ -125,6 +146,7 @@ package final class PackRecorder {
     pending.summaries += summaries
     pending.ids += keptIDs
     pending.values += values
+    pendingTails += tails
   }
 
   static func check(
@@ -143,6 +165,15 @@ package final class PackRecorder {
     index.logits.append(
       LogitFrameEntry(
         prompt: prompt, first: pendingFirst, rowCount: pending.summaries.count, frame: frame))
+    if !pendingTails.isEmpty {
+      var bytes: [UInt8] = []
+      BytePlanes.append(pendingTails.map(\.bitPattern), to: &bytes)
+      index.tails.append(
+        TailFrameEntry(
+          prompt: prompt, first: pendingFirst, rowCount: pending.summaries.count,
+          frame: try writer.append(bytes)))
+      pendingTails.removeAll(keepingCapacity: true)
+    }
     pending = LogitFrame()
   }
 

@@ -39,6 +39,22 @@ package struct ParityPack: Sendable {
     }
   }
 
+  /// The sketches of tails in a frame: ``TailSketch/numbers(_:)`` a row.
+  ///
+  /// - Throws: `pack.tails` for numbers that are not finite.
+  package func tails(_ entry: TailFrameEntry) throws(TinctureError) -> [Float] {
+    let name = "tails of prompt \(entry.prompt) from \(entry.first)"
+    let bytes = try file.read(entry.frame, name: name)
+    let numbers = BytePlanes.read(bytes, at: 0, count: bytes.count / 4)
+      .map { Float(bitPattern: $0) }
+    guard numbers.allSatisfy(\.isFinite) else {
+      throw TinctureError(
+        .init("pack.tails", .invalidInput), "a sketch holds a number that is not finite",
+        place: .init(file: file.file.path, byteOffset: entry.frame.byteOffset, key: name))
+    }
+    return numbers
+  }
+
   /// An encoder's rows.
   package func vectors(_ entry: VectorFrameEntry) throws(TinctureError) -> [Float] {
     let name = "\(entry.kind.rawValue) of prompt \(entry.prompt)"

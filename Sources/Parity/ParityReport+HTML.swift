@@ -151,7 +151,11 @@ extension ParityReport {
     rows += [
       [
         "NMSE of logits", Figure.text(measures.normalizedError),
-        measures.isFull ? "over all logits" : "over the kept logits, by the whole rows' variance",
+        measures.isFull
+          ? "over all logits"
+          : measures.hasTails
+            ? "over all logits, those not kept estimated from sketches"
+            : "over the kept logits, by the whole rows' variance",
       ],
       ["largest difference of logits", Figure.text(measures.largestDifference), ""],
     ]

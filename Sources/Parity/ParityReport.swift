@@ -92,6 +92,7 @@ public struct ParityReport: Sendable {
       Verdict.departure(measures.stages, limit: $0.limit)
     }
     func token(_ id: Int32) -> String {
+      if id < 0 { return "(no number)" }
       guard let bytes = tokenText(id), !bytes.isEmpty else { return "token \(id)" }
       return String(decoding: bytes, as: UTF8.self)
     }
@@ -195,8 +196,9 @@ public enum Figure {
     return sign + fixed(size, max(0, digits - 1 - exponent))
   }
 
-  /// `value`, not negative, with `decimals` digits after the point.
+  /// `value`, not negative, with `decimals` digits after the point; in words or powers of ten where it is no such number.
   static func fixed(_ value: Double, _ decimals: Int) -> String {
+    guard value >= 0, value < 1e9 else { return value < 0 ? "\(value)" : large(value) }
     var scale = 1
     for _ in 0..<decimals { scale *= 10 }
     let scaled = Int((value * Double(scale)).rounded())
@@ -204,6 +206,10 @@ public enum Figure {
     let fraction = String(scaled % scale)
     return String(scaled / scale) + "."
       + String(repeating: "0", count: decimals - fraction.utf8.count) + fraction
+  }
+
+  private static func large(_ value: Double) -> String {
+    value.isNaN ? "not a number" : value == .infinity ? "∞" : text(value)
   }
 
   /// A share as `97.31 %`.
@@ -214,7 +220,8 @@ public enum Figure {
   /// A check's value or limit in its unit.
   public static func text(_ value: Double, of key: LimitKey) -> String {
     switch key {
-    case .topAgreement, .topTenAgreement: percent(value)
+    case .positions: fixed(value, 0)
+    case .topAgreement, .topTenAgreement, .storedOtherwise: percent(value)
     case .perplexityRatio: value.isFinite ? fixed(value, 4) : text(value)
     case .leastCosine: value.isFinite && value >= 0 ? fixed(value, 6) : text(value)
     default: text(value)

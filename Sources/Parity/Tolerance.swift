@@ -2,7 +2,10 @@ import TinctureCore
 
 /// What a limit is about: the closed vocabulary of `formats/tolerances`.
 public enum LimitKey: String, Sendable, CaseIterable {
-  /// Mean, 99th percentile and maximum of the KL divergence, in nats.
+  /// How many positions were compared: below the limit a verdict has too little to stand on.
+  case positions
+  /// Mean, 99th percentile and maximum of the KL divergence, in nats. Where not all logits were kept, it is the proven
+  /// upper bound that is held against the limit.
   case meanDivergence, p99Divergence, largestDivergence
   /// Share of positions with the same greatest logit; mean share of the ten greatest in common.
   case topAgreement, topTenAgreement
@@ -14,13 +17,16 @@ public enum LimitKey: String, Sendable, CaseIterable {
   case stageError
   /// The same of an encoder's rows; their least cosine; largest absolute difference.
   case vectorError, leastCosine, vectorDifference
+  /// Share of the weights stored otherwise than the file says of itself: no limit of a tolerance, see
+  /// ``Verdict/otherwiseLimit``.
+  case storedOtherwise
 
   /// Whether the limit is the least allowed value; else it is the most.
   public var isFloor: Bool {
     switch self {
-    case .topAgreement, .topTenAgreement, .leastCosine: true
+    case .positions, .topAgreement, .topTenAgreement, .leastCosine: true
     case .meanDivergence, .p99Divergence, .largestDivergence, .perplexityRatio, .normalizedError,
-      .largestDifference, .stageError, .vectorError, .vectorDifference:
+      .largestDifference, .stageError, .vectorError, .vectorDifference, .storedOtherwise:
       false
     }
   }
@@ -28,6 +34,7 @@ public enum LimitKey: String, Sendable, CaseIterable {
   /// Its name for people.
   public var title: String {
     switch self {
+    case .positions: "positions compared"
     case .meanDivergence: "mean KL divergence"
     case .p99Divergence: "99th percentile of KL divergence"
     case .largestDivergence: "largest KL divergence"
@@ -40,6 +47,7 @@ public enum LimitKey: String, Sendable, CaseIterable {
     case .vectorError: "NMSE of vectors"
     case .leastCosine: "least cosine of vectors"
     case .vectorDifference: "largest difference of vectors"
+    case .storedOtherwise: "weights stored otherwise than the file says"
     }
   }
 }
@@ -49,10 +57,11 @@ public struct Tolerance: Sendable {
   public let name: String
   /// One line for lists.
   public let summary: String
-  /// Values of `general.file_type` it is chosen for.
-  public let fileTypes: [UInt32]
-  /// Stored types of a checkpoint's matrices it is chosen for.
+  /// Stored types of matrices it is chosen for.
   public let storedTypes: [String]
+  /// What these types cost: about the squared error of normally distributed weights over their energy. Of a file with
+  /// several types the one that costs most decides.
+  public let weightError: Double
   /// Limits by key; those for `engine` arithmetic replace the others of the same key.
   public let limits: [LimitKey: Double]
   public let engineLimits: [LimitKey: Double]
@@ -73,12 +82,10 @@ public struct Tolerance: Sendable {
     var owners: [String: String] = [:]
     for file in try BundledFile.all(in: "tolerances") {
       let tolerance = try Tolerance(file: file.name, bytes: file.bytes)
-      for key in tolerance.fileTypes.map({ "file type \($0)" })
-        + tolerance.storedTypes.map({ "stored type \($0)" })
-      {
-        if let owner = owners.updateValue(file.name, forKey: key) {
+      for type in tolerance.storedTypes {
+        if let owner = owners.updateValue(file.name, forKey: type) {
           throw TinctureError(
-            .init("tolerance.duplicate", .invalidInput), "two tolerances are for \(key)",
+            .init("tolerance.duplicate", .invalidInput), "two tolerances are for \(type)",
             place: .init(file: file.name), found: owner)
         }
       }
@@ -98,28 +105,39 @@ public struct Tolerance: Sendable {
       expected: all.map(\.name).joined(separator: ", "), found: name)
   }
 
-  /// The tolerance for a GGUF file's type.
+  /// The tolerance for what is stored: that of the type which costs the model most, by its number of weights times the
+  /// error of one. What a file says of itself (`general.file_type`) does not enter.
   ///
-  /// - Throws: `tolerance.choose` when there is none: one must be named.
-  public static func matching(fileType: UInt32?) throws(TinctureError) -> Tolerance {
-    if let fileType, let found = try all().first(where: { $0.fileTypes.contains(fileType) }) {
-      return found
+  /// - Parameter elements: how many weights of matrices are stored in each type.
+  /// - Throws: `tolerance.choose` when a type has none: one must be named.
+  public static func matching(stored elements: [(type: String, count: UInt64)])
+    throws(TinctureError) -> Tolerance
+  {
+    let all = try all()
+    var costs: [(tolerance: Tolerance, cost: Double)] = []
+    for (type, count) in elements {
+      guard let tolerance = all.first(where: { $0.storedTypes.contains(type) }) else {
+        throw mustChoose(all, found: "matrices of \(type)")
+      }
+      let cost = tolerance.weightError * Double(count)
+      if let index = costs.firstIndex(where: { $0.tolerance.name == tolerance.name }) {
+        costs[index].cost += cost
+      } else {
+        costs.append((tolerance, cost))
+      }
     }
-    throw try mustChoose(found: fileType.map { "general.file_type \($0)" } ?? "no file type")
+    // Of equal costs the strictest.
+    let chosen = costs.max {
+      ($0.cost, -$0.tolerance.weightError) < ($1.cost, -$1.tolerance.weightError)
+    }
+    guard let chosen else { throw mustChoose(all, found: "no matrices") }
+    return chosen.tolerance
   }
 
-  /// The tolerance for a checkpoint's stored type.
-  ///
-  /// - Throws: `tolerance.choose` when there is none: one must be named.
-  public static func matching(storedType: String) throws(TinctureError) -> Tolerance {
-    if let found = try all().first(where: { $0.storedTypes.contains(storedType) }) { return found }
-    throw try mustChoose(found: "matrices of \(storedType)")
-  }
-
-  private static func mustChoose(found: String) throws(TinctureError) -> TinctureError {
+  private static func mustChoose(_ all: [Tolerance], found: String) -> TinctureError {
     TinctureError(
-      .init("tolerance.choose", .usage), "no tolerance belongs to this type of file",
-      expected: try all().map(\.name).joined(separator: ", "), found: found,
+      .init("tolerance.choose", .usage), "no tolerance belongs to what the file stores",
+      expected: all.map(\.name).joined(separator: ", "), found: found,
       advice: "name one with --tolerance")
   }
 
@@ -128,7 +146,7 @@ public struct Tolerance: Sendable {
   /// - Throws: `tolerance.*` with file and byte offset.
   package init(file: String, bytes: [UInt8]) throws(TinctureError) {
     let json = try JSON.parse(bytes, file: file, mode: .lenient, code: "tolerance")
-    let known = ["name", "summary", "fileTypes", "storedTypes", "limits", "engine"]
+    let known = ["name", "summary", "storedTypes", "weightError", "limits", "engine"]
     for (key, _) in try json.object() {
       let name = try key.string()
       guard known.contains(name) else {
@@ -143,21 +161,16 @@ public struct Tolerance: Sendable {
       throw nameNode.error("name", "the name is not that of the file", found: name)
     }
     summary = try json.member("summary").string()
-    var fileTypes: [UInt32] = []
-    if let list = json["fileTypes"] {
-      for node in try list.array() {
-        guard let type = UInt32(exactly: try node.uint64()) else {
-          throw node.error("range", "a file type has 32 bits", found: node.shortText)
-        }
-        fileTypes.append(type)
-      }
-    }
-    self.fileTypes = fileTypes
     var storedTypes: [String] = []
     if let list = json["storedTypes"] {
       for node in try list.array() { storedTypes.append(try node.string()) }
     }
     self.storedTypes = storedTypes
+    let errorNode = storedTypes.isEmpty ? json["weightError"] : try json.member("weightError")
+    weightError = try errorNode?.double() ?? 0
+    guard weightError >= 0, weightError <= 1 else {
+      throw json.error("range", "the error of a weight is a share", found: "\(weightError)")
+    }
     let limitsNode = try json.member("limits")
     limits = try Tolerance.limits(limitsNode)
     guard !limits.isEmpty else { throw limitsNode.error("empty", "a tolerance needs a limit") }
@@ -167,14 +180,15 @@ public struct Tolerance: Sendable {
   private static func limits(_ node: JSON) throws(TinctureError) -> [LimitKey: Double] {
     var limits: [LimitKey: Double] = [:]
     for (key, value) in try node.object() {
-      guard let limit = LimitKey(rawValue: try key.string()) else {
+      guard let limit = LimitKey(rawValue: try key.string()), limit != .storedOtherwise else {
         throw key.error(
           "unknownKey", "not a limit",
           expected: LimitKey.allCases.map(\.rawValue).joined(separator: ", "),
           found: key.shortText)
       }
       let number = try value.double()
-      guard number >= 0, !limit.isFloor || number <= 1, limit != .perplexityRatio || number >= 1
+      guard number >= 0, !limit.isFloor || limit == .positions || number <= 1,
+        limit != .perplexityRatio || number >= 1
       else { throw value.error("range", "the limit is out of range", found: value.shortText) }
       limits[limit] = number
     }

@@ -10,7 +10,18 @@ public struct Verdict: Sendable {
     public let isPassed: Bool
     /// What else is worth saying: the stage that departs, the proven bounds.
     public let detail: String?
+
+    package init(key: LimitKey, value: Double, limit: Double, isPassed: Bool, detail: String?) {
+      self.key = key
+      self.value = value
+      self.limit = limit
+      self.isPassed = isPassed
+      self.detail = detail
+    }
   }
+
+  /// Share of a file's weights that may be in coarser formats than it says, for mixes made on purpose.
+  package static let otherwiseLimit = 0.05
 
   public let toleranceName: String
   public let checks: [Check]
@@ -21,27 +32,45 @@ public struct Verdict: Sendable {
   /// Holds `measures` against `tolerance`. A limit about something that was not measured does not apply; a value that
   /// is no number passes no limit.
   ///
+  /// - Parameters:
+  ///   - minimumPositions: how many positions are enough, in place of the tolerance's own number.
+  ///   - also: checks that are no limits of the tolerance.
   /// - Throws: `verify.nothing` when no limit applies.
-  public init(_ measures: Measures, _ tolerance: Tolerance, isEngine: Bool) throws(TinctureError) {
+  package init(
+    _ measures: Measures, _ tolerance: Tolerance, isEngine: Bool, minimumPositions: Int? = nil,
+    also: [Check] = []
+  ) throws(TinctureError) {
     toleranceName = tolerance.name
     var checks: [Check] = []
-    for (key, limit) in tolerance.limits(isEngine: isEngine) {
+    for (key, ownLimit) in tolerance.limits(isEngine: isEngine) {
+      let limit = key == .positions ? minimumPositions.map(Double.init) ?? ownLimit : ownLimit
       guard let (value, detail) = Verdict.value(key, measures, limit: limit) else { continue }
-      let isPassed = key.isFloor ? value >= limit : value <= limit
+      let isPassed =
+        key == .topAgreement
+        ? Agreement.mayReach(limit, share: value, count: measures.positions.count)
+        : key.isFloor ? value >= limit : value <= limit
       checks.append(
         Check(key: key, value: value, limit: limit, isPassed: isPassed, detail: detail))
     }
-    guard !checks.isEmpty else {
+    guard checks.contains(where: { $0.key != .positions }) else {
       throw TinctureError(
         .init("verify.nothing", .usage), "no limit of the tolerance is about what was measured",
         found: tolerance.name, advice: "name another tolerance")
     }
-    self.checks = checks
+    self.checks = checks + also
   }
 
   /// The first stage whose error passes `limit`.
   static func departure(_ stages: [StageMeasure], limit: Double) -> StageMeasure? {
     stages.first { !($0.normalizedError <= limit) }
+  }
+
+  /// What is said beside an upper bound.
+  private static func bound(_ measures: Measures, _ estimate: Double) -> String? {
+    if measures.isFull { return nil }
+    return measures.hasTails
+      ? "proven upper bound; estimated \(Figure.text(estimate))"
+      : "wide upper bound: the pack has no sketches, record it again; estimated \(Figure.text(estimate))"
   }
 
   private static func value(_ key: LimitKey, _ measures: Measures, limit: Double)
@@ -63,6 +92,14 @@ public struct Verdict: Sendable {
       return worst.map { ($0.0, $0.1 + " rows") }
     }
     switch key {
+    case .positions:
+      let count = measures.comparedCount
+      return (
+        Double(count),
+        Double(count) < limit
+          ? "too few to judge by: give more or longer prompts, or --min-positions to accept fewer"
+          : nil
+      )
     case .stageError:
       guard !measures.stages.isEmpty else { return nil }
       if let departure = departure(measures.stages, limit: limit) {
@@ -70,6 +107,7 @@ public struct Verdict: Sendable {
       }
       let largest = measures.stages.max { $0.normalizedError < $1.normalizedError }
       return largest.map { ($0.normalizedError, "\($0.name) is farthest") }
+    case .storedOtherwise: return nil
     case .vectorError: return vectors({ $0.error }, false)
     case .leastCosine: return vectors({ $0.cosine }, true)
     case .vectorDifference: return vectors({ $0.largest }, false)
@@ -80,17 +118,53 @@ public struct Verdict: Sendable {
       guard measures.hasLogits else { return nil }
     }
     switch key {
-    case .meanDivergence: return (measures.meanDivergence, nil)
-    case .p99Divergence: return (measures.divergence(at: 0.99), nil)
+    case .meanDivergence:
+      return (measures.mostMeanDivergence, bound(measures, measures.meanDivergence))
+    case .p99Divergence:
+      return (measures.mostDivergence(at: 0.99), bound(measures, measures.divergence(at: 0.99)))
     case .largestDivergence:
+      let most = measures.sortedBounds.last ?? 0
+      return (most, bound(measures, measures.largestDivergence))
+    case .topAgreement:
+      let share = measures.topAgreement
+      let upper = Agreement.upperBound(share: share, count: measures.positions.count)
       return (
-        measures.positions.contains { $0.divergence.isNaN } ? .nan : measures.largestDivergence, nil
+        share,
+        share < limit
+          ? "of so few positions up to \(Figure.percent(upper)) may be meant" : nil
       )
-    case .topAgreement: return (measures.topAgreement, nil)
     case .topTenAgreement: return (measures.topTenAgreement(), nil)
     case .normalizedError: return (measures.normalizedError, nil)
     case .largestDifference: return (measures.largestDifference, nil)
-    case .stageError, .vectorError, .leastCosine, .vectorDifference, .perplexityRatio: return nil
+    case .positions, .stageError, .vectorError, .leastCosine, .vectorDifference, .perplexityRatio,
+      .storedOtherwise:
+      return nil
     }
+  }
+}
+
+/// What a share of agreeing positions says about the share one would find in very many.
+package enum Agreement {
+  /// A share that is too low by chance is taken for too low in one case of a hundred: the normal distribution's 99th
+  /// percentile.
+  static let deviations = 2.326
+
+  /// The greatest share that fits what was counted: the upper end of Wilson's interval, one-sided, 99 %. Positions are
+  /// taken as independent.
+  ///
+  /// Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927; preferred over
+  /// the normal approximation by Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", 2001.
+  static func upperBound(share: Double, count: Int) -> Double {
+    guard count > 0 else { return 1 }
+    let n = Double(count)
+    let square = deviations * deviations
+    let spread = deviations * (share * (1 - share) / n + square / (4 * n * n)).squareRoot()
+    return min(1, (share + square / (2 * n) + spread) / (1 + square / n))
+  }
+
+  /// Whether the share in very many positions may be `limit`, so that an honest file does not fail by bad luck. A limit
+  /// of 1 has no luck in it.
+  package static func mayReach(_ limit: Double, share: Double, count: Int) -> Bool {
+    share >= limit || limit < 1 && upperBound(share: share, count: count) >= limit
   }
 }

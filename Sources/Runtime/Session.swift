@@ -118,6 +118,8 @@ public final class Session {
     }
     outputs.normalize(last, count: 1)
     let logits = try head.logits(last, count: 1)
+    // What was read of a file that was cut meanwhile is zeros.
+    try store.check()
     return UnsafeBufferPointer(start: logits, count: graph.vocabulary)
   }
 

@@ -18,13 +18,15 @@ public struct VerifyJob: Sendable {
 
   public let candidate: Checkpoint
   public let reference: Reference
-  /// nil: chosen by the candidate's file type.
+  /// nil: chosen by how the candidate's matrices are stored.
   public let toleranceName: String?
   public let arithmetic: Arithmetic
   /// Positions left out of the figures at each prompt's start.
   public let skipFirst: Int
   /// For a reference that is a model: each prompt is cut to its first tokens.
   public let tokenLimit: Int?
+  /// How many positions are enough; nil: as many as the tolerance asks for.
+  public let minimumPositions: Int?
   let binding: BindingOptions
   let promptFile: PromptFile?
 
@@ -32,7 +34,8 @@ public struct VerifyJob: Sendable {
   public init(
     _ candidate: Checkpoint, against reference: Reference, tolerance: String? = nil,
     arithmetic: Arithmetic = .exact, skipFirst: Int = 0, tokenLimit: Int? = nil,
-    binding: BindingOptions = BindingOptions(), promptFile: PromptFile? = nil
+    minimumPositions: Int? = nil, binding: BindingOptions = BindingOptions(),
+    promptFile: PromptFile? = nil
   ) {
     self.candidate = candidate
     self.reference = reference
@@ -40,6 +43,7 @@ public struct VerifyJob: Sendable {
     self.arithmetic = arithmetic
     self.skipFirst = skipFirst
     self.tokenLimit = tokenLimit
+    self.minimumPositions = minimumPositions
     self.binding = binding
     self.promptFile = promptFile
   }
@@ -57,8 +61,8 @@ public struct VerifyJob: Sendable {
   /// Runs the candidate (and a reference that is a model) and compares.
   ///
   /// A model outside the tolerance, or one that reads texts in another way, is no error: see ``ParityReport/isPassed``.
-  /// - Throws: `verify.vocabulary`, `verify.kind`, `verify.shape`, `tolerance.*`, `pack.*`, `model.notFinite`, and what
-  ///   binding and running throw.
+  /// - Throws: `verify.vocabulary`, `verify.kind`, `verify.shape`, `tolerance.*`, `pack.*`, `model.notFinite` (of the
+  ///   reference), and what binding and running throw.
   public func run(_ resources: Resources = Resources()) throws(TinctureError) -> ParityReport {
     let model = try ParityModel(candidate, binding: binding)
     let tolerance = try tolerance(model)
@@ -69,16 +73,20 @@ public struct VerifyJob: Sendable {
       pack, threads: resources.threads, memory: resources.memory)
     try model.compare(with: comparison, arithmetic: arithmetic, resources)
     let measures = try comparison.finish(skipFirst: skipFirst)
-    let verdict = try Verdict(measures, tolerance, isEngine: arithmetic == .engine)
+    let verdict = try Verdict(
+      measures, tolerance, isEngine: arithmetic == .engine, minimumPositions: minimumPositions,
+      also: try fileChecks())
     let own = model.description(
       arithmetic: arithmetic, top: nil, withLayers: false, digest: try model.digest(resources))
     var notes = promptNotes + model.runtime.notes
-    for kind in VectorKind.allCases
-    where pack.index.vectors.contains(where: { $0.kind == kind })
-      && !measures.vectors.contains(where: { $0.kind == kind })
-    {
+    if let bad = measures.notFinite.first {
       notes.append(
-        "the reference also has \(kind.rawValue) rows, the model gives none: not compared")
+        "\(measures.notFinite.count) positions have logits that are no numbers, the first is position \(bad.position) of prompt \(bad.prompt): weights overflow or are damaged"
+      )
+    }
+    for kind in VectorKind.allCases where comparison.unmatchedHeads.contains(kind) {
+      notes.append(
+        "only one of the two has a head that gives \(kind.rawValue) rows: they were not compared")
     }
     if pack.description.architecture != own.architecture {
       notes.append(
@@ -115,15 +123,26 @@ public struct VerifyJob: Sendable {
 
   private func tolerance(_ model: ParityModel) throws(TinctureError) -> Tolerance {
     if let toleranceName { return try Tolerance.named(toleranceName) }
-    switch candidate.container {
-    case .gguf(let file):
-      guard case .uint32(let type) = file.value("general.file_type") else {
-        return try Tolerance.matching(fileType: nil)
-      }
-      return try Tolerance.matching(fileType: type)
-    case .safetensors:
-      return try Tolerance.matching(storedType: model.storedTypes.first ?? "none")
+    let kept: (types: [String], arithmetic: String)
+    switch reference {
+    case .pack(let path):
+      let about = try ParityPack(path: path).description
+      kept = (about.storedTypes, about.arithmetic)
+    case .model(let checkpoint, _):
+      kept = (
+        StoredShares(checkpoint.source.tensors).counts.map(\.type), Arithmetic.exact.rawValue
+      )
     }
+    return try ToleranceChoice.make(
+      stored: StoredShares(candidate.source.tensors), reference: kept, arithmetic: arithmetic)
+  }
+
+  /// What needs no computing of logits. A tolerance that is named says what the file may store.
+  private func fileChecks() throws(TinctureError) -> [Verdict.Check] {
+    guard toleranceName == nil else { return [] }
+    return [
+      try ToleranceChoice.claim(of: candidate, stored: StoredShares(candidate.source.tensors))
+    ].compactMap { $0 }
   }
 
   /// The pack, and what keeps one in memory alive.

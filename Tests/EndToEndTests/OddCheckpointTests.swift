@@ -104,11 +104,46 @@ import TinctureTestSupport
       let place = try error.member("place")
       #expect(
         try place.member("file").string() == checkpoint.folder.path("model.safetensors"))
+      #expect(
+        try place.member("tensor").string()
+          == "model.layers.1.mlp.up_proj.weight (blk.1.ffn_up.weight)")
     }
     values[shape[1] + 2] = .infinity
     try write()
     let infinite = try Tool.run(words + ["--force"])
     #expect(try failure(infinite).code == "weights.nonFinite")
+  }
+
+  /// Errors about weights name tensor and row as the checkpoint has them, whatever becomes of them in the file.
+  @Test(arguments: [
+    ("layers.1.self_attn.q_proj.weight", "blk.1.attn_q.weight", "q4_0"),
+    ("layers.1.self_attn.q_proj.weight", "blk.1.attn_q.weight", "f16"),
+    ("layers.1.self_attn.q_proj.weight", "blk.1.attn_q.weight", "bf16"),
+    ("layers.0.self_attn.v_proj.weight", "blk.0.attn_v.weight", "bf16"),
+    ("layers.0.self_attn.v_proj.weight", "blk.0.attn_v.weight", "q8_0"),
+    ("layers.0.input_layernorm.weight", "blk.0.attn_norm.weight", "q8_0"),
+  ]) func brokenWeightsHaveTheirOwnName(name: String, target: String, recipe: String) throws {
+    var checkpoint = try EditedCheckpoint("llama")
+    let index = try #require(checkpoint.index(name))
+    let tensor = checkpoint.tensors[index]
+    let row = tensor.shape.count > 1 ? 1 : 0
+    let width = tensor.shape[tensor.shape.count - 1]
+    let bytes = tensor.bytes.count / tensor.shape.reduce(1, *)
+    let at = (row * width + 3) * bytes
+    checkpoint.tensors[index].bytes[at + bytes - 1] = 0x7F
+    checkpoint.tensors[index].bytes[at + bytes - 2] = 0xC0
+    try checkpoint.write()
+    let result = try Tool.run([
+      "quantize", checkpoint.path, "-o", checkpoint.folder.path("out.gguf"), "--json", "--recipe",
+      recipe,
+    ])
+    #expect(result.status == 3, "\(result.output)")
+    let (code, error) = try failure(result)
+    #expect(code == "weights.nonFinite")
+    let place = try error.member("place")
+    #expect(try place.member("tensor").string() == "\(tensor.name) (\(target))")
+    #expect(try place.member("file").string() == checkpoint.folder.path("model.safetensors"))
+    #expect(try error.member("message").string().contains("row \(row), column 3 "))
   }
 
   @Test func overflowNamesItsFile() throws {

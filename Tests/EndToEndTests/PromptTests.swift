@@ -68,6 +68,7 @@ struct PromptTests {
     let path = try prompts(Self.picture)
     let result = try Tool.run([
       "verify", try convert(name), "--against", TinyModels.path(name), "--prompts", path,
+      "--min-positions", "1",
     ])
     #expect(result.status == 0, "\(result.output) \(result.errors)")
   }

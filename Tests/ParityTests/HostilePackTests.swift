@@ -18,6 +18,7 @@ struct HostilePackTests {
       let frame = try pack.logits(entry)
       contents.append("\(frame.summaries) \(frame.ids) \(frame.values)")
     }
+    for entry in pack.index.tails { contents.append("\(try pack.tails(entry))") }
     for entry in pack.index.vectors { contents.append("\(try pack.vectors(entry))") }
     for entry in pack.index.stages { contents.append("\(try pack.stage(entry))") }
     return contents
@@ -110,6 +111,16 @@ struct HostilePackTests {
     ("another number of sums", "\"projections\":16", "\"projections\":17", "pack.value"),
     ("more layers than stages", "\"layers\":3", "\"layers\":5", "pack.order"),
     ("fewer layers than stages", "\"layers\":3", "\"layers\":2", "pack.range"),
+    ("another number of buckets", "\"buckets\":256", "\"buckets\":248", "pack.value"),
+    ("buckets that are no multiple of 8", "\"buckets\":256", "\"buckets\":255", "pack.range"),
+    (
+      "tails of nothing", "\"tailSketch\":{\"buckets\":256,\"seed\":2}", "\"tailSketch\":null",
+      "pack.value"
+    ),
+    (
+      "tails of other rows", "\"tails\":[{\"prompt\":0,\"first\":0",
+      "\"tails\":[{\"prompt\":0,\"first\":1", "pack.order"
+    ),
     ("stages out of order", "{\"stage\":1", "{\"stage\":2", "pack.order"),
     ("a digest of another length", "\"sha256\":\"", "\"sha256\":\"00", "pack.value"),
     ("not JSON", "\"top\":20", "\"top\":", "pack.syntax"),

@@ -12,6 +12,10 @@ struct SyntheticRows {
   var lengths = [7, 40, 1]
   var seed: UInt64 = 1
   var noise: Float = 0
+  /// The entries below the so many greatest of each row change places.
+  var shuffledBelow: Int?
+  /// A position of prompt 0 with a logit that is no number.
+  var brokenPosition: Int?
   /// A layer from which on hidden states are another's.
   var brokenLayer: Int?
 
@@ -35,10 +39,23 @@ struct SyntheticRows {
   func logits(_ prompt: Int) -> [Float] {
     var random = SeededRandom(seed: seed &* 1000 &+ UInt64(prompt))
     var other = SeededRandom(seed: seed &* 77 &+ UInt64(prompt) &+ 5)
-    return (0..<lengths[prompt] * vocabulary).map { _ in
+    var rows = (0..<lengths[prompt] * vocabulary).map { _ in
       let value = random.normal() * 4
       return noise == 0 ? value : value + noise * other.normal()
     }
+    if let shuffledBelow {
+      for row in 0..<lengths[prompt] {
+        let at = row * vocabulary
+        let order = (0..<vocabulary).sorted { rows[at + $0] > rows[at + $1] }
+        let tail = order[shuffledBelow...].sorted()
+        let values = tail.map { rows[at + $0] }
+        for (slot, id) in tail.enumerated() {
+          rows[at + id] = values[(slot + 7) % values.count]
+        }
+      }
+    }
+    if prompt == 0, let brokenPosition { rows[brokenPosition * vocabulary + 77] = .nan }
+    return rows
   }
 
   func states(_ stage: Int, _ prompt: Int) -> [Float] {

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import numpy as np  # noqa: E402
-from parity_pack import Reader, model_digest, signs  # noqa: E402
+from parity_pack import Reader, model_digest, signs, tail_frame, words  # noqa: E402
 
 NMSE, LARGEST = 1e-11, 5e-4
 
@@ -87,6 +87,15 @@ def tiny(tincture, folder, golden, entry, scratch):
                 need(abs(part["rest"][r] - rest) < 1e-6, f"{folder.name}: rest at {done}")
                 done += 1
         need(done == tokens, f"{folder.name}: {done} rows")
+        done = 0
+        for frame, tails in zip(kept.index["logits"], kept.index["tails"], strict=True):
+            ids = kept.logits(frame)["ids"]
+            content = tail_frame(found[done:done + frame["rows"]], ids, done, kept.index["tailSketch"])
+            expected = words(content, "<f4").reshape(frame["rows"], 2, -1).astype(np.float64)
+            for part, values in enumerate(kept.tails(tails)):
+                error = ((values - expected[:, part]) ** 2).sum() / (expected[:, part] ** 2).sum()
+                need(error <= 1e-11, f"{folder.name}: tails at {done}: {error:.2e}")
+            done += frame["rows"]
     else:
         vectors = {f["kind"]: pack.vectors(f) for f in pack.index["vectors"]}
         worst = near(f"{folder.name} hidden", vectors["hidden"], main)

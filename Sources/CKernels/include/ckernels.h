@@ -69,6 +69,14 @@ typedef struct tk_kernels {
   void (*logit_sums)(const float *row, const uint8_t *kept, int64_t count, float top, tk_logit_sums *out);
   // All entries finite and at most `top` in a.
   void (*logit_distance)(const float *a, const float *b, int64_t count, float top, tk_logit_distance *out);
+  // Sketches the entries that `kept` does not mark (formats/spec/parity-pack.md): with s[i] the sign of entry i, minus
+  // where bit i % 8 of byte i / 8 of `signs` is set, and r[k] that of the block of `buckets` entries from k * buckets on,
+  // the highest bit of the SplitMix64 number `turn` + k + 1 after `seed`, adds s[i] r[i / buckets] exp((row[i] - top) / 2)
+  // to roots[i % buckets] and s[i] r[i / buckets] row[i] to values[i % buckets]. `buckets` is a multiple of 8; `top` is
+  // the maximum.
+  void (*logit_tail)(
+      const float *row, const uint8_t *kept, const uint8_t *signs, int64_t count, float top, uint64_t seed,
+      uint64_t turn, int64_t buckets, double *roots, double *values);
   // The indices, ascending, of the `wanted` greatest of `count` finite entries (1 <= wanted <= count < 2^32); of equal
   // ones the lower index comes first. `scratch` has room for 2 * count + 4096 words.
   void (*greatest)(const float *row, int64_t count, int64_t wanted, uint32_t *ids, uint64_t *scratch);

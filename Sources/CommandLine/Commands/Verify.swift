@@ -14,7 +14,8 @@ enum VerifyCommand {
         """),
       .value(
         "tolerance", "NAME", hint: .choices { toleranceNames },
-        "The limits: \(toleranceNames.joined(separator: " ")). Default: by the model's file type."),
+        "The limits: \(toleranceNames.joined(separator: " ")). Default: by how the model stores its weights."
+      ),
       Parity.arithmetic,
       .value(
         "prompts", "FILE", hint: .path,
@@ -25,6 +26,9 @@ enum VerifyCommand {
       .value(
         "skip-first", "N", hint: .number,
         "Leave the first N positions of each prompt out of the figures."),
+      .value(
+        "min-positions", "N", hint: .number,
+        "Let N positions be enough for a verdict; a tolerance asks for a hundred or so."),
       .value("report", "OUT.html", hint: .path, "Write a page with plots for people."),
       .value("junit", "OUT.xml", hint: .path, "Write JUnit XML for a continuous integration."),
       .flag("positions", "With --json: also the figures of every position."),
@@ -68,6 +72,10 @@ enum VerifyCommand {
     if let text = parsed.value("skip-first") {
       skipFirst = try ValueParser.count(text, option: "skip-first", limit: 1 << 22)
     }
+    var minimumPositions: Int?
+    if let text = parsed.value("min-positions") {
+      minimumPositions = try ValueParser.count(text, option: "min-positions", limit: 1 << 26)
+    }
     let candidate = try Checkpoint.open(invocation.path)
     let reference = try VerifyJob.reference(at: against, prompts: prompts)
     let tokenLimit = try Parity.tokenLimit(parsed)
@@ -79,7 +87,7 @@ enum VerifyCommand {
     let job = VerifyJob(
       candidate, against: reference, tolerance: parsed.value("tolerance"),
       arithmetic: try Parity.arithmetic(parsed), skipFirst: skipFirst, tokenLimit: tokenLimit,
-      promptFile: promptFile)
+      minimumPositions: minimumPositions, promptFile: promptFile)
     let outputs = ParityReport.Outputs(
       html: parsed.value("report"), junit: parsed.value("junit"), replacing: invocation.replaces)
     try job.check(outputs, otherInputs: [against, parsed.value("prompts")].compactMap { $0 })
