@@ -102,7 +102,7 @@ public final class Session {
     }
     guard count + ids.count <= contextLength else {
       throw TinctureError(
-        .init("runtime.context", .limit), "the context is full",
+        .init("runtime.context", .usage), "the context is full",
         expected: "at most \(contextLength) tokens", found: "\(count + ids.count)",
         advice: "give a larger --context, or a shorter prompt")
     }

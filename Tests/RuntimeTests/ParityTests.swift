@@ -96,7 +96,7 @@ import TinctureTestSupport
       ($0 as? TinctureError)?.code.name == "runtime.token"
     }
     #expect { try Recorded(model, [[Int32](repeating: 5, count: 257)]) } throws: {
-      ($0 as? TinctureError)?.code.name == "runtime.sequence"
+      ($0 as? TinctureError)?.code.name == "runtime.context"
     }
   }
 
