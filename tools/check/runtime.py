@@ -234,12 +234,17 @@ def built_in(options, record):
     longest = max(p["tokenCount"] for p in report["prompts"])
     check(status == 0 and all(c["result"] == "holds" for c in report["reading"]) and longest > 1_100,
           f"verify, built-in texts: {report['tokenCount']} tokens, the longest text {longest} (more than 1,100), {seconds:.1f} s")
-    for key, value in (("gemma3.attention.sliding_window", 1024), ("gemma3.attention.sliding_window", 511),
-                       ("tokenizer.ggml.add_bos_token", "false")):
-        run([options.tincture, "convert", gguf, "-o", wrong, "--type", "bf16", "--metadata", f"{key}={value}", "--force",
-             "--quiet"], quiet=True)
+    with open(gguf, "rb") as f:
+        content = f.read()
+    for key, value in (("gemma3.attention.sliding_window", 1024), ("gemma3.attention.sliding_window", 256),
+                       ("tokenizer.ggml.bos_token_id", 3)):
+        name = key.encode()
+        # Key, type (4 is U32), value.
+        at = content.index(len(name).to_bytes(8, "little") + name + (4).to_bytes(4, "little")) + 12 + len(name)
+        with open(wrong, "wb") as f:
+            f.write(content[:at] + value.to_bytes(4, "little") + content[at + 4:])
         status, report, _ = verify(wrong)
-        check(status == 1, f"{key}={value} is refused: {report['verdict']}")
+        check(status == 1, f"{key} {value} is refused: {report['verdict']}")
 
 
 def main():
