@@ -63,6 +63,7 @@ extension BoundModel {
         tokenTypeCount: engine.hyperparameters.integer(.tokenTypes))
     }
     notes += vocabulary.notes
+    if let checkpoint = source as? SafetensorsCheckpoint { notes += checkpoint.notes }
     notes += try besideNotes(folder)
     var tensors = try binding.canonicalTensors(tokenCount: vocabulary.tokenCount)
     var coverage = binding.coverage

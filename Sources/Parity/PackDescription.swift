@@ -47,9 +47,9 @@ package struct PackDescription: Sendable {
     self.vocabularyDigest = vocabularyDigest
     self.top = top
     self.stages = stages
-    self.tokenizer = tokenizer
     let isWhole = vocabularySize.map { (top ?? $0) >= $0 } ?? true
     self.tail = isWhole ? nil : tail
+    self.tokenizer = tokenizer
   }
 
   /// Entries kept of each row; 0 without logits.

@@ -26,8 +26,8 @@ package struct PackIndex: Sendable {
   }
 
   static let schemaVersion = 2
-  /// Version 1 keeps nothing of the logits that are not kept, and says nothing about the tokenizer, nor how texts became
-  /// ids.
+  /// Version 1 says nothing about the tokenizer, nor how texts became ids, and keeps nothing of the logits that are not
+  /// kept.
   static let oldestVersion = 1
   static let promptLimit = 1 << 20
   static let tokenLimit = 1 << 22

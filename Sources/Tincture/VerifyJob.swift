@@ -86,7 +86,7 @@ public struct VerifyJob: Sendable {
     }
     for kind in VectorKind.allCases where comparison.unmatchedHeads.contains(kind) {
       notes.append(
-        "only one of the two has a head that gives \(kind.rawValue) rows: they were not compared")
+        "only one of the two has a head that gives \(kind.rawValue) rows: not compared")
     }
     if pack.description.architecture != own.architecture {
       notes.append(

@@ -31,6 +31,42 @@ import TinctureTestSupport
     }
   }
 
+  /// A special token that no vocabulary has would get an id without a row in the library.
+  @Test(arguments: ["bos", "eos", "pad"], ["tokenizer_config.json", "special_tokens_map.json"])
+  func aSpecialTokenThatDoesNotExist(role: String, file: String) throws {
+    let checkpoint = try EditedCheckpoint("llama")
+    try checkpoint.write()
+    let key = "\(role)_token"
+    for name in ["tokenizer_config.json", "special_tokens_map.json"]
+    where FileManager.default.fileExists(atPath: checkpoint.folder.path(name)) {
+      try checkpoint.set([key: nil], file: name)
+    }
+    if FileManager.default.fileExists(atPath: checkpoint.folder.path(file)) {
+      try checkpoint.set([key: #""<|nowhere|>""#], file: file)
+    } else {
+      try checkpoint.write(#"{"\#(key)": "<|nowhere|>"}"#, to: file)
+    }
+    let result = try inspect(checkpoint.path)
+    #expect(result.status == 3, "\(result.output)")
+    let (code, error) = try failure(result)
+    #expect(code == "tokenizer.specialToken")
+    #expect(try error.member("found").string() == "\"<|nowhere|>\"")
+    #expect(try error.member("place").member("file").string() == checkpoint.folder.path(file))
+    #expect(try error.member("place").member("key").string() == key)
+    // The library's own tokenizer says the same.
+    let ids = try Tool.run(["tokenize", checkpoint.path, "a"])
+    #expect(ids.status == 3 && ids.errors.contains("tokenizer.specialToken"), "\(ids.errors)")
+  }
+
+  @Test func anUnknownMaskTokenIsTold() throws {
+    let checkpoint = try EditedCheckpoint("llama")
+    try checkpoint.write()
+    try checkpoint.set(["mask_token": #""<|nowhere|>""#], file: "tokenizer_config.json")
+    let result = try inspect(checkpoint.path)
+    #expect(result.status == 0, "\(result.output)")
+    #expect(result.output.contains("names the mask token"))
+  }
+
   @Test func anAdapterBesideTheWeightsIsTold() throws {
     let checkpoint = try EditedCheckpoint("llama")
     try checkpoint.write()
