@@ -65,7 +65,7 @@ struct TokenMutationTests {
       result: Tool.Result, json: JSON
     ) {
       let result = try Tool.run(
-        ["verify", path, "--json", "--min-positions", "1", "--against"] + (against ?? [pack]))
+        ["verify", path, "--json", "--against"] + (against ?? [pack]))
       return (result, try object(result))
     }
   }
