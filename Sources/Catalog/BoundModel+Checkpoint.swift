@@ -54,7 +54,7 @@ extension BoundModel {
     let binding = try claimed(engine, source, folder, &notes)
     let rows = try binding.embeddingRows()
     let vocabulary = try options.counting(
-      TokenizerFiles.memoryByteCount(folder: folder), for: "the tokenizer"
+      try TokenizerFiles.memoryByteCount(folder: folder), for: "the tokenizer"
     ) { () throws(TinctureError) in
       try VocabularyMetadata.make(
         files: TokenizerFiles.open(folder: folder), kind: architecture.tokenizer,

@@ -12,8 +12,17 @@ extension BoundModel {
   public static func bind(
     gguf: GGUFFile, options: BindingOptions = BindingOptions()
   ) throws(TinctureError) -> BoundModel {
+    let name = try GGUFKeys(gguf).string("general.architecture")
+    return try bind(
+      gguf: gguf, as: Architecture.named(name, file: gguf.path), options: options)
+  }
+
+  /// The same with the architecture looked up.
+  package static func bind(
+    gguf: GGUFFile, as architecture: Architecture, options: BindingOptions = BindingOptions()
+  ) throws(TinctureError) -> BoundModel {
     let keys = GGUFKeys(gguf)
-    let name = try keys.string("general.architecture")
+    let name = architecture.name
     if let type = gguf.value("general.type"), type != .string("model") {
       throw keys.failure("general.type", "the file is not a model", expected: "model")
     }
@@ -23,7 +32,6 @@ extension BoundModel {
         place: .init(file: gguf.path), advice: "use --metadata tokenizer.ggml.pre=NAME to change it"
       )
     }
-    let architecture = try Architecture.named(name, file: gguf.path)
     let vocabulary = try GGUFVocabulary(keys, decided: options.decidedKeys)
     let hyperparameters = try GGUFHyperparameters(
       keys, architecture, tokenCount: vocabulary.tokenCount ?? embeddingRows(gguf, architecture))

@@ -266,7 +266,7 @@ import TinctureTestSupport
     try (text + String(repeating: " ", count: 1 << 20)).write(
       toFile: path, atomically: true, encoding: .utf8)
     #expect(try inspect(checkpoint.path, "--memory", "8M").status == 0)
-    let refused = try inspect(checkpoint.path, "--memory", "2M")
+    let refused = try inspect(checkpoint.path, "--memory", "1M")
     #expect(refused.status == 6, "\(refused.output)")
     #expect(try failure(refused).code == "memory.budget")
   }
@@ -278,7 +278,7 @@ import TinctureTestSupport
     try checkpoint.write()
     let path = checkpoint.folder.path("tokenizer.json")
     let text = try String(contentsOfFile: path, encoding: .utf8)
-    try (text + String(repeating: " ", count: 24 << 20)).write(
+    try (text + String(repeating: " ", count: 96 << 20)).write(
       toFile: path, atomically: true, encoding: .utf8)
     let output = checkpoint.folder.path("out.gguf")
     func run(_ kilobytes: Int, _ source: String) throws -> Tool.Result {

@@ -28,6 +28,6 @@ extension FuzzTarget {
     .json, .safetensors, .index, .gguf, .imatrixGGUF, .imatrixLegacy,
     .tokenizerJSON, .sentencePiece, .tokenizerConfig, .vocabularyText, .tokenizing, .chatTemplate,
     .prompts, .pack, .packIndex, .packLogits,
-    .config, .modules, .modelCard,
+    .config, .modules, .modelCard, .ggufModel,
   ]
 }

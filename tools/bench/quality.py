@@ -14,19 +14,8 @@ import sys
 
 import numpy as np
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "peer"))
-from stock import Stock  # noqa: E402
-
-
-def log_probabilities(path, windows):
-    stock_ = Stock(path, context=len(windows[0]))
-    for window in windows:
-        stock_.clear()
-        rows = stock_.logits(window)[len(window) // 2:]
-        rows -= rows.max(1, keepdims=True)
-        rows -= np.log(np.exp(rows).sum(1, keepdims=True, dtype=np.float64)).astype(np.float32)
-        yield rows
-    stock_.close()
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "check"))
+from measures import Stock, divergence, log_probabilities  # noqa: E402
 
 
 def main():
@@ -43,14 +32,10 @@ def main():
     stock_.close()
     windows = [ids[i:i + options.window] for i in range(0, len(ids) - options.window + 1, options.window)]
     # One model at a time: the reference's rows stay, about 1 GB for 1,024 scored positions of a 262k vocabulary.
-    references = list(log_probabilities(options.reference, windows))
+    references = list(log_probabilities(options.reference, windows, options.window // 2))
     print(f"{'file':32} {'MB':>8} {'mean KLD':>9} {'± s.e.':>8} {'median':>8} {'p99':>8} {'top-1':>6}")
     for path in options.files:
-        divergence, agreement = [], []
-        for reference, candidate in zip(references, log_probabilities(path, windows)):
-            divergence.append((np.exp(reference) * (reference - candidate)).sum(1, dtype=np.float64))
-            agreement.append(reference.argmax(1) == candidate.argmax(1))
-        values, same = np.concatenate(divergence), np.concatenate(agreement)
+        values, same = divergence(references, path, windows, options.window // 2)
         print(f"{os.path.basename(path):32} {os.path.getsize(path) / 1e6:8.1f} {values.mean():9.5f}"
               f" {values.std() / np.sqrt(values.size):8.5f} {np.median(values):8.5f} {np.quantile(values, 0.99):8.4f}"
               f" {same.mean():6.1%}", flush=True)

@@ -39,6 +39,39 @@ def stock_logits(path, ids):
         stock.close()
 
 
+def token_windows(path, text, positions, window=576, skip=64):
+    """Windows of a text's token ids, of which all but the first `skip` positions count: at least `positions` in all."""
+    stock = Stock(path, context=64)
+    ids = stock.tokens(text)
+    stock.close()
+    count = -(-positions // (window - skip))
+    if len(ids) < count * window:
+        raise SystemExit(f"the text has {len(ids)} tokens, {count * window} are needed")
+    return [ids[i * window:(i + 1) * window] for i in range(count)]
+
+
+def log_probabilities(path, windows, skip=64):
+    """float32 [positions, vocabulary] of each window, by stock llama.cpp."""
+    stock = Stock(path, context=len(windows[0]))
+    for window in windows:
+        stock.clear()
+        rows = stock.logits(window)[skip:]
+        rows -= rows.max(1, keepdims=True)
+        rows -= np.log(np.exp(rows).sum(1, keepdims=True, dtype=np.float64)).astype(np.float32)
+        yield rows
+    stock.close()
+
+
+def divergence(references, path, windows, skip=64):
+    """KL divergence in nats from the reference's log probabilities at every position, and where the top token is the same."""
+    values, same = [], []
+    for reference, candidate in zip(references, log_probabilities(path, windows, skip)):
+        same.append(reference.argmax(1) == candidate.argmax(1))
+        candidate -= reference
+        values.append(-np.einsum("ij,ij->i", np.exp(reference), candidate, dtype=np.float64))
+    return np.concatenate(values), np.concatenate(same)
+
+
 def stock_embeddings(path, sentences, all_ids):
     tokens, rows = [], []
     for sentence, ids in zip(sentences, all_ids):

@@ -6,7 +6,8 @@
 DIR holds gemma3-270m and minilm (tools/models/*.py). `tincture record --full` runs
 
  - the checkpoint of Gemma 3 270M on 1,500 tokens and MiniLM on 200 sentences in exact arithmetic; logits, embeddings and
-   hidden states are compared with golden/logits/long (transformers in float64, tools/golden/long.py). With --live every
+   hidden states are compared with golden/logits/long (transformers in float64, tools/golden/long.py), Gemma's after every
+   layer at eight positions. With --live every
    logit of every position is compared with transformers computing beside it (needs `tools/python.sh golden`);
  - our BF16, Q8_0 and Q4_K_M files of Gemma in engine arithmetic on 200 tokens; logits are compared with those of stock
    llama.cpp on the same file, and with how far llama.cpp is from itself when it takes the tokens one at a time;
@@ -28,12 +29,14 @@ import time
 import numpy as np
 
 here = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [here, os.path.join(here, "..", "peer")]
+sys.path[:0] = [here, os.path.join(here, "..", "peer"), os.path.join(here, "..")]
 import texts  # noqa: E402
 from long_columns import TOKENS, columns  # noqa: E402
 
 # Mean over the positions. transformers' own float32 stands at 6.6e-12 on the 1,500 tokens, differences up to 4.2e-4.
 NMSE, LARGEST = 1e-11, 5e-4
+# Hidden states of one stage, mean over eight positions: 5.8e-13 at the most was found, at stage 12.
+LAYER = 5e-12
 # On block formats llama.cpp disagrees with itself: a rounded activation that falls to the other side moves everything
 # after it. The same tokens one at a time, in place of all at once, give it another answer by up to 1.3e-3 (Q8_0). Ours may
 # differ from it by ENGINE, or by this factor of what it differs from itself, measured in the same run.
@@ -63,6 +66,11 @@ def run(command, quiet=False):
 class Recorder:
     def __init__(self, options, work):
         self.options, self.work = options, work
+
+    def sketch(self):
+        """How the hidden states of the last pack are sketched."""
+        pack = os.path.join(self.work, "r.pack")
+        return json.loads(run([sys.executable, os.path.join(here, "..", "parity_pack.py"), "show", pack], quiet=True))["stageSketch"]
 
     def __call__(self, model, sequences, arithmetic, *more):
         """The arrays of a recorded pack, read as they are asked for."""
@@ -108,7 +116,8 @@ def gemma(options, record):
     count, vocabulary = options.positions, int(golden["vocabulary"])
     ids = golden["ids"][:count]
     folder = os.path.join(options.models, "gemma3-270m")
-    arrays = record(folder, [ids], "exact", "--full")
+    arrays = record(folder, [ids], "exact", "--full", "--layers")
+    layers(record, arrays, count)
     logits = arrays["logits_0"]
     check(logits.shape == (count, vocabulary) and bool(np.isfinite(logits).all()), f"Gemma 3 270M: {logits.shape} logits")
     sampled = np.stack([logits[i, columns(i, vocabulary)] for i in range(count)])
@@ -134,6 +143,30 @@ def gemma(options, record):
     check(bool(same[clear].all()), f"Gemma 3 270M: top-1 the same at all {clear.sum()} positions where it is clear")
     if options.live:
         live(folder, ids, logits)
+
+
+def layers(record, arrays, count):
+    """The hidden state of every stage. A pack keeps each one's square sum and its projections on vectors of signs, whose
+    differences are on average as large as the states' own."""
+    from parity_pack import signs
+
+    golden = np.load(os.path.join(here, "..", "..", "golden", "logits", "long", "gemma3-270m-layers.npz"))
+    at = golden["positions"][golden["positions"] < count]
+    sketch = record.sketch()
+    directions = signs(sketch["width"], sketch["projections"], sketch["seed"])
+    check(f"sketch_{len(golden['stages']) - 1}" in arrays and f"sketch_{len(golden['stages'])}" not in arrays,
+          f"Gemma 3 270M: {len(golden['stages'])} stages")
+    worst = (0, None)
+    for stage, states in enumerate(golden["stages"]):
+        states = states[:len(at)].astype(np.float64)
+        found, squares = arrays[f"sketch_{stage}"][at].astype(np.float64), (states ** 2).sum(1)
+        projected = ((found[:, 1:] - states @ directions.T) ** 2).mean(1) / squares
+        length = abs(found[:, 0] / squares - 1)
+        worst = max(worst, (float(projected.mean()), stage))
+        if projected.mean() > LAYER or length.max() > LAYER ** 0.5:
+            check(False, f"Gemma 3 270M, hidden states of stage {stage} at positions {list(at)}: NMSE {projected}, lengths {length}")
+    check(True, f"Gemma 3 270M, hidden states of {len(golden['stages'])} stages at {len(at)} positions: NMSE at most {worst[0]:.2e} "
+          f"(stage {worst[1]}; limit {LAYER:.0e})")
 
 
 def live(folder, ids, logits):

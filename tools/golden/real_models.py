@@ -1,19 +1,17 @@
 #!/usr/bin/env python3
 """What transformers computes for the real models, and how near llama.cpp's own conversion of them comes.
 
-    tools/golden/real_models.py --models DIR --peer-gguf DIR --peer-bin DIR OUT
+    tools/golden/real_models.py --models DIR --peer-gguf DIR OUT
 
 DIR holds gemma3-270m and minilm (tools/models/*.py); --peer-gguf holds gemma3-270m-bf16.gguf and minilm-f16.gguf made by
-llama.cpp's convert_hf_to_gguf.py; --peer-bin holds llama-quantize, whose files of every recipe are measured too. Writes OUT/real-models.json and OUT/gemma3-270m.f32, OUT/minilm.f32 (little-endian
+llama.cpp's convert_hf_to_gguf.py. Writes OUT/real-models.json and OUT/gemma3-270m.f32, OUT/minilm.f32 (little-endian
 float32). transformers runs in float32 on the CPU with eager attention. Needs `tools/python.sh golden`.
 """
 
 import argparse
 import json
 import os
-import subprocess
 import sys
-import tempfile
 
 import numpy as np
 import torch
@@ -24,11 +22,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from measures import TEXT, SENTENCES, nmse, stock_logits, stock_embeddings, metadata_digests, tensor_digests  # noqa: E402
 
 COLUMNS = 4096
-RECIPES = ["q8_0", "q6_k", "q5_k_m", "q5_k_s", "q5_0", "q5_1", "q4_k_m", "q4_k_s", "q4_0", "q4_1", "iq4_nl", "iq4_xs",
-           "q3_k_l", "q3_k_m", "q3_k_s", "q2_k"]
 
 
-def gemma(folder, gguf, programs, out):
+def gemma(folder, gguf, out):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     ids = tokenizer(TEXT)["input_ids"]
@@ -37,20 +33,12 @@ def gemma(folder, gguf, programs, out):
     columns = np.sort(np.random.default_rng(7).choice(logits.shape[1], COLUMNS, replace=False))
     logits[:, columns].tofile(os.path.join(out, "gemma3-270m.f32"))
     tokens, theirs = stock_logits(gguf, ids)
-    recipes = {}
-    with tempfile.TemporaryDirectory() as work:
-        quantized = os.path.join(work, "peer.gguf")
-        for recipe in RECIPES:
-            subprocess.run([os.path.join(programs, "llama-quantize"), gguf, quantized, recipe, "2"], check=True,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            _, found = stock_logits(quantized, ids)
-            recipes[recipe] = {"nmse": nmse(found[:, columns], logits[:, columns]), "bytes": os.path.getsize(quantized)}
     return {
         "ids": ids, "columns_seed": 7, "columns": COLUMNS, "vocabulary": logits.shape[1],
         "top1": logits.argmax(1).tolist(), "peer_ids": tokens,
         "peer_nmse": nmse(theirs[:, columns], logits[:, columns]),
         "peer_top1_agreement": float((theirs.argmax(1) == logits.argmax(1)).mean()),
-        "peer_tensors": tensor_digests(gguf), "peer_metadata": metadata_digests(gguf), "peer_recipes": recipes,
+        "peer_tensors": tensor_digests(gguf), "peer_metadata": metadata_digests(gguf),
     }
 
 
@@ -76,7 +64,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", required=True)
     parser.add_argument("--peer-gguf", required=True)
-    parser.add_argument("--peer-bin", required=True)
     parser.add_argument("out")
     options = parser.parse_args()
     os.makedirs(options.out, exist_ok=True)
@@ -88,7 +75,7 @@ def main():
         "versions": {"transformers": transformers.__version__, "torch": torch.__version__,
                      "xllamacpp": getattr(xllamacpp, "__version__", "2026.10.11549")},
         "gemma3-270m": gemma(os.path.join(options.models, "gemma3-270m"),
-                             os.path.join(options.peer_gguf, "gemma3-270m-bf16.gguf"), options.peer_bin, options.out),
+                             os.path.join(options.peer_gguf, "gemma3-270m-bf16.gguf"), options.out),
         "minilm": minilm(os.path.join(options.models, "minilm"),
                          os.path.join(options.peer_gguf, "minilm-f16.gguf"), options.out),
     }
