@@ -10,7 +10,9 @@
 //   1. real-valued fit: many inverse scales per sub-block, each with its closed-form least-squares fit;
 //   2. super-block scales (f16) and integer sub-block scales that disturb those fits least;
 //   3. exact search: neighbouring integer scales, weights rounded anew with the decoded scales;
-//   4. least-squares refit of the super-block scales, kept when the exact error is smaller.
+//   4. least-squares refit of the super-block scales, kept when the exact error is smaller;
+//   5. with importance and few distinct values, where only the rounding of the super-block scales is left: other divisors
+//      for them, and scales that suit values evenly apart.
 //
 // Edge cases: sub-blocks of zeros cost nothing; f16 scales below 2^-24 are raised to 2^-24 instead of
 // vanishing; scales above 65504 saturate; inputs are taken as at most 2^40 in magnitude. Importance is scaled

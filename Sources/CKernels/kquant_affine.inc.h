@@ -205,6 +205,56 @@ KQ_INLINE void kq_affine_constant(float c, float steps, kq_result *out) {
   for (int j = 0; j < 16; j++) out->min[j] = m;
 }
 
+// The super-block scale for the largest of `values`: the one of the divisors from half of `steps` up whose half-precision
+// quotient gives it back best.
+KQ_INLINE float kq_divided(const float *values, int count, float steps) {
+  float most = 0.0f;
+  for (int j = 0; j < count; j++) most = values[j] > most ? values[j] : most;
+  float best = most, d = 0.0f;
+  for (float t = steps; t >= 0.5f * steps; t -= 1.0f) {
+    float h = kq_half_round(kq_all(most / t))[0], e = most - h * t;
+    e = e < 0.0f ? -e : e;
+    if (e < best) {
+      best = e;
+      d = h;
+    }
+  }
+  return d;
+}
+
+// The integer scales and mins with the least error for d and dmin: scales up to `plan.reach` from those given, each with
+// the mins beside the fit's. Returns the error.
+KQ_INLINE float kq_affine_integers(
+    const kq_tile *t, const kq_base *base, const kq_fit *fit, const kq_affine_plan plan, int weighted,
+    float d, float dmin, kq_v *sc, kq_v *mn) {
+  const int n = plan.n, groups = kq_vectors / n;
+  const float top = plan.top, steps = plan.steps;
+  float total = 0.0f, minverse = dmin > 0.0f ? 1.0f / dmin : 0.0f;
+  for (int g = 0; g < groups; g++) {
+    const kq_v *y = t->x + g * n, *w = t->w + g * n;
+    const kq_base *a = &base[g];
+    kq_v first = sc[g], z = kq_all(0.0f), ratio = fit[g].sq / a->sw;
+    kq_v m0 = -(a->low + fit[g].b), best = kq_all(__FLT_MAX__), bests = z, bestm = z;
+    for (int k = -plan.reach; k <= plan.reach; k++) {
+      kq_v c = kq_clamp(first + (float)k, 0.0f, steps), s = c * d, inverse = kq_inverse(s);
+      kq_v m = (m0 + (s - fit[g].s) * ratio) * minverse;
+      kq_v below = kq_clamp(kq_round(m - 0.5f), 0.0f, steps);
+      kq_v above = kq_clamp(below + 1.0f, 0.0f, steps);
+      kq_v e0, e1;
+      kq_affine_error2(y, w, n, weighted, top, a, s, inverse, below * dmin, above * dmin, &e0, &e1);
+      kq_v lower = e0 <= e1 ? below : above, e = kq_min(e0, e1);
+      kq_i better = e < best;
+      best = better ? e : best;
+      bests = better ? c : bests;
+      bestm = better ? lower : bestm;
+    }
+    sc[g] = bests;
+    mn[g] = bestm;
+    total += kq_sum(best);
+  }
+  return total;
+}
+
 // Searches one super-block. `x` and `importance` (may be NULL when not weighted) in natural order.
 KQ_INLINE void kq_affine(
     const float *x, const float *importance, const kq_affine_plan plan, int weighted, kq_result *out) {
@@ -287,31 +337,11 @@ KQ_INLINE void kq_affine(
   kq_v sc[2], mn[2];
   kq_affine_scales(&fits, steps, &d, &dmin, sc);
 
+  float least = 0.0f;
   for (int round = 0; round < plan.rounds; round++) {
     // 3. Exact search over neighbouring integers.
-    float total = 0.0f, minverse = dmin > 0.0f ? 1.0f / dmin : 0.0f;
-    for (int g = 0; g < groups; g++) {
-      const kq_v *y = t.x + g * n, *w = t.w + g * n;
-      const kq_base *a = &base[g];
-      kq_v first = sc[g], z = kq_all(0.0f), ratio = fit[g].sq / a->sw;
-      kq_v m0 = -(a->low + fit[g].b), best = kq_all(__FLT_MAX__), bests = z, bestm = z;
-      for (int k = -plan.reach; k <= plan.reach; k++) {
-        kq_v c = kq_clamp(first + (float)k, 0.0f, steps), s = c * d, inverse = kq_inverse(s);
-        kq_v m = (m0 + (s - fit[g].s) * ratio) * minverse;
-        kq_v below = kq_clamp(kq_round(m - 0.5f), 0.0f, steps);
-        kq_v above = kq_clamp(below + 1.0f, 0.0f, steps);
-        kq_v e0, e1;
-        kq_affine_error2(y, w, n, weighted, top, a, s, inverse, below * dmin, above * dmin, &e0, &e1);
-        kq_v lower = e0 <= e1 ? below : above, e = kq_min(e0, e1);
-        kq_i better = e < best;
-        best = better ? e : best;
-        bests = better ? c : bests;
-        bestm = better ? lower : bestm;
-      }
-      sc[g] = bests;
-      mn[g] = bestm;
-      total += kq_sum(best);
-    }
+    float total = kq_affine_integers(&t, base, fit, plan, weighted, d, dmin, sc, mn);
+    least = total;
 
     // 4. Least squares for d and dmin together.
     float suu = 0.0f, suv = 0.0f, svv = 0.0f, sxu = 0.0f, sxv = 0.0f;
@@ -351,8 +381,50 @@ KQ_INLINE void kq_affine(
           t.x + g * n, t.w + g * n, n, weighted, top, &base[g], sc[g] * d1, mn[g] * dmin1));
     }
     if (!(error < total)) break;
+    least = error;
     d = d1;
     dmin = dmin1;
+  }
+
+  // 5. Few distinct values: what is left is the rounding of d and dmin, and other divisors round otherwise.
+  float spread = 0.0f;
+  for (int g = 0; g < groups; g++) spread += kq_sum(base[g].syy);
+  if (weighted && least < 1e-5f * spread) {
+    float d1 = kq_divided(fits.s, count, steps), dmin1 = kq_divided(fits.m, count, steps);
+    for (int k = 1; k < 4; k++) {
+      float d2 = k & 1 ? d1 : d, dmin2 = k & 2 ? dmin1 : dmin, inverse = d2 > 0.0f ? 1.0f / d2 : 0.0f;
+      kq_v sc2[2], mn2[2];
+      for (int g = 0; g < groups; g++) {
+        sc2[g] = kq_min(kq_round(kq_load(fits.s + 8 * g) * inverse), kq_all(steps));
+      }
+      float error = kq_affine_integers(&t, base, fit, plan, weighted, d2, dmin2, sc2, mn2);
+      if (!(error < least)) continue;
+      least = error;
+      d = d2;
+      dmin = dmin2;
+      for (int g = 0; g < groups; g++) {
+        sc[g] = sc2[g];
+        mn[g] = mn2[g];
+      }
+    }
+    // Two to four values evenly apart, the lowest on code 0, in every sub-block.
+    for (int k = 1; k < 4; k++) {
+      float s1 = (ceiling - bottom) / (float)k, m1 = -bottom;
+      float d2 = kq_divided(&s1, 1, steps), dmin2 = kq_divided(&m1, 1, steps), error = 0.0f;
+      kq_v one = kq_round(kq_all(d2 > 0.0f ? s1 / d2 : 0.0f)), low = kq_round(kq_all(dmin2 > 0.0f ? m1 / dmin2 : 0.0f));
+      for (int g = 0; g < groups; g++) {
+        error += kq_sum(kq_affine_error(
+            t.x + g * n, t.w + g * n, n, weighted, top, &base[g], one * d2, low * dmin2));
+      }
+      if (!(error < least)) continue;
+      least = error;
+      d = d2;
+      dmin = dmin2;
+      for (int g = 0; g < groups; g++) {
+        sc[g] = one;
+        mn[g] = low;
+      }
+    }
   }
   out->d = sign * d;
   out->dmin = sign * dmin;

@@ -38,6 +38,18 @@ import TinctureBlocks
     }
   }
 
+  /// Three values evenly apart have exact codes, and uneven importance does not lead away from them.
+  @Test(arguments: [BlockFormat.q2_K, .q4_K, .q5_K])
+  func threeValuesStayExact(_ format: BlockFormat) throws {
+    var random = Generator(state: 11)
+    let values = random.normal(16 * Self.length, scale: 1).map { value -> Float in
+      value < -0.5 ? -1 : value > 0.5 ? 1 : 0
+    }
+    let importance = random.normal(Self.length, scale: 8).map { $0 * $0 * $0 * $0 }
+    let bytes = try format.encoded(values, rowLength: Self.length, importance: importance)
+    #expect(format.decoded(bytes, rowLength: Self.length) == values)
+  }
+
   @Test(arguments: BlockFormat.all)
   func subnormalsDecodeToFiniteValues(_ format: BlockFormat) throws {
     var random = Generator(state: 8)
