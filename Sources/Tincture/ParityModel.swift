@@ -74,7 +74,7 @@ struct ParityModel {
 
   /// What a pack of this model says about itself.
   func description(
-    arithmetic: Arithmetic, top: Int?, withLayers: Bool, digest: String?
+    arithmetic: Arithmetic, top: Int?, withLayers: Bool, digest: String?, withWeights: Bool = false
   ) -> PackDescription {
     PackDescription(
       producer: "tincture \(Version.text)", arithmetic: arithmetic.rawValue,
@@ -83,7 +83,9 @@ struct ParityModel {
       vocabularySize: runtime.isDecoder ? runtime.vocabularySize : nil,
       vocabularyDigest: vocabularyDigest, top: runtime.isDecoder ? top : nil,
       stages: withLayers
-        ? StageDescription(layerCount: runtime.layerCount, width: runtime.width) : nil)
+        ? StageDescription(layerCount: runtime.layerCount, width: runtime.width) : nil,
+      settings: runtime.graph.settings.map { ($0.name, $0.value) },
+      weights: withWeights ? WeightSketchDescription() : nil)
   }
 
   // MARK: Running

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import numpy as np  # noqa: E402
-from parity_pack import Reader, model_digest, signs, tail_frame, words  # noqa: E402
+from parity_pack import Reader, model_digest, signs, tail_frame, words as numbers  # noqa: E402
 
 NMSE, LARGEST = 1e-11, 5e-4
 
@@ -89,9 +89,9 @@ def tiny(tincture, folder, golden, entry, scratch):
         for frame, tails in zip(kept.index["logits"], kept.index["tails"], strict=True):
             ids = kept.logits(frame)["ids"]
             content = tail_frame(found[done:done + frame["rows"]], ids, done, kept.index["tailSketch"])
-            expected = words(content, "<f4").reshape(frame["rows"], 2, -1).astype(np.float64)
-            for part, values in enumerate(kept.tails(tails)):
-                error = ((values - expected[:, part]) ** 2).sum() / (expected[:, part] ** 2).sum()
+            expected = numbers(content, "<f4").reshape(frame["rows"], 2, -1).astype(np.float64)
+            for part, sums in enumerate(kept.tails(tails)):
+                error = ((sums - expected[:, part]) ** 2).sum() / (expected[:, part] ** 2).sum()
                 need(error <= 1e-11, f"{folder.name}: tails at {done}: {error:.2e}")
             done += frame["rows"]
     else:
