@@ -12,8 +12,9 @@ kept); for encoders hidden_N [tokens, width], pooled_N [width], pooler_N, scores
 layers recorded also sketch_S [positions of all prompts, sums + 1] for each stage S. Arrays are written one after the other:
 memory holds one prompt.
 
-`record` lets transformers compute (eager attention, float32 unless --dtype says otherwise); run it with the environment of
-`tools/python.sh golden`. `export` and `show` need numpy and libzstd only.
+`record` lets transformers compute (eager attention, float32 unless --dtype says otherwise) and read the texts: `verify`
+then holds a file's own tokenizer against transformers' ids. It says nothing about what the tokenizer is made of. Run it with
+the environment of `tools/python.sh golden`. `export` and `show` need numpy and libzstd only.
 """
 
 import argparse
@@ -369,28 +370,30 @@ def pieces_of(tokenizer, ids):
 
 
 def prompts_of(path, tokenizer, limit):
-    """(text or None, ids, pieces) of each line."""
+    """(text or None, its form or None, whether ids were cut off, ids, pieces) of each line."""
     result = []
     for number, line in enumerate(open(path, encoding="utf-8"), 1):
         if not line.strip():
             continue
         (kind, value), = json.loads(line).items()
-        text = None
+        text = form = None
         if kind == "ids":
             ids = [int(i) for i in value]
         else:
             if tokenizer is None:
                 raise SystemExit(f"{path}, line {number}: the checkpoint has no tokenizer, give ids")
             if kind == "text":
-                text = value
+                text, form = value, "text"
                 ids = tokenizer(text)["input_ids"]
             elif kind == "messages":
                 text = tokenizer.apply_chat_template(value, tokenize=False, add_generation_prompt=True)
+                form = "conversation"
                 ids = tokenizer(text, add_special_tokens=False)["input_ids"]
             else:
                 raise SystemExit(f"{path}, line {number}: {kind}")
+        cut = bool(limit) and len(ids) > limit
         ids = ids[:limit] if limit else ids
-        result.append((text, ids, pieces_of(tokenizer, ids) if tokenizer else [b""] * len(ids)))
+        result.append((text, form, cut, ids, pieces_of(tokenizer, ids) if tokenizer else [b""] * len(ids)))
     return result
 
 
@@ -414,26 +417,26 @@ def record(options):
     model = load(cls, folder, dtype)
     prompts = prompts_of(options.prompts, tokenizer, options.tokens)
     text_config = config.get_text_config()
-    # Rows past the tokenizer's last token belong to no token: a GGUF file leaves them out.
-    size = min(text_config.vocab_size, len(tokenizer)) if tokenizer and decoder else text_config.vocab_size
+    size = text_config.vocab_size
     kept = min(size, size if options.full else options.top)
     digest, types = model_digest(folder)
     writer = Writer(options.output)
     content = b"".join(
         np.asarray(ids, "<i4").tobytes() + np.asarray([len(p) for p in pieces], "<u4").tobytes() + b"".join(pieces)
-        for _, ids, pieces in prompts)
+        for *_, ids, pieces in prompts)
     index = {
         "schemaVersion": 2, "producer": f"transformers {transformers.__version__}", "arithmetic": options.dtype,
         "instructionSet": None,
         "model": {"name": folder.name, "architecture": ARCHITECTURES.get(config.model_type, config.model_type),
                   "types": types, "digest": digest},
-        "vocabulary": {"size": size if decoder else None, "digest": None},
+        "vocabulary": {"size": size if decoder else None, "digest": None}, "tokenizer": None,
         "top": None if options.full or not decoder else options.top, "stageSketch": None,
         "tailSketch": {"buckets": 256, "seed": 2} if decoder and kept < size else None,
-        "prompts": [{"text": text, "tokenCount": len(ids)} for text, ids, _ in prompts],
+        "prompts": [{"text": text, "form": form, "cut": cut, "tokenCount": len(ids)}
+                    for text, form, cut, ids, _ in prompts],
         "tokens": writer.frame(content), "logits": [], "tails": [], "vectors": [], "stages": []}
     sketches, projections, signed, before = [], 16, None, 0
-    for n, (_, ids, _) in enumerate(prompts):
+    for n, (*_, ids, _) in enumerate(prompts):
         batch = torch.tensor([ids])
         with (exact() if dtype == torch.float64 else torch.no_grad()), stages(model) as found:
             result = model(batch)

@@ -50,6 +50,6 @@ step "the runtime on real models against transformers and stock llama.cpp"
 
 step "token ids against tokenizers and sentencepiece"
 "$python" tools/golden/unicode_tables.py --check
-"$python" tools/check/tokenizers.py --tincture "$binary/tincture" --models "$models" --count 10000
+"$python" tools/check/tokenizers.py --tincture "$binary/tincture" --models "$models" --count 100000
 
 step "all passed"

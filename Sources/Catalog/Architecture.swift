@@ -133,6 +133,10 @@ package enum Dimension: String, Sendable, CaseIterable {
   case queryRows
   /// Key-value heads × head size.
   case keyValueRows
+  /// Query rows, key rows and value rows in one tensor.
+  case queryKeyValueRows
+  /// Classes of a classifier in a GGUF file.
+  case classes
   /// Half of the head size: one rotary factor for each pair.
   case rotaryPairs
   /// Any size: that of a classifier, which is the tensor's own.

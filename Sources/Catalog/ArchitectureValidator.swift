@@ -146,10 +146,12 @@ package enum ArchitectureValidator {
     }
     var used: Set<Hyperparameter> = [.layers, .heads, .keyValueHeads, .contextLength]
     for rule in architecture.tensors {
-      if !rule.from.isEmpty, rule.shape.isEmpty {
+      if rule.shape.isEmpty, rule.role != .denseHead {
         throw failure(architecture, "shape", "\(rule.to.text) has no shape")
       }
-      for dimension in rule.shape { used.formUnion(needs(dimension)) }
+      // A tensor met in GGUF files alone has the sizes that their metadata says.
+      let isMade = !rule.from.isEmpty || rule.condition != nil
+      if isMade { for dimension in rule.shape { used.formUnion(needs(dimension)) } }
     }
     for rule in architecture.metadata {
       if case .hyperparameter(let name) = rule.source { used.insert(name) }
@@ -169,6 +171,8 @@ package enum ArchitectureValidator {
     case .tokenTypes: [.tokenTypes]
     case .queryRows: [.heads, .headSize]
     case .keyValueRows: [.keyValueHeads, .headSize]
+    case .queryKeyValueRows: [.heads, .keyValueHeads, .headSize]
+    case .classes: [.classes]
     case .any: []
     }
   }
@@ -176,8 +180,9 @@ package enum ArchitectureValidator {
   private static func knownKeys(
     _ architecture: Architecture, _ keys: EngineKeys
   ) throws(TinctureError) {
-    for rule in architecture.metadata where !keys.contains(rule.key) {
-      throw failure(architecture, "engineKey", "llama.cpp knows no key \(rule.key)")
+    for rule in architecture.metadata where !keys.contains(rule.key, for: architecture.name) {
+      throw failure(
+        architecture, "engineKey", "llama.cpp reads no key \(rule.key) for this architecture")
     }
   }
 
@@ -193,19 +198,31 @@ package enum ArchitectureValidator {
 
 /// The metadata keys that llama.cpp reads: `formats/config/engine-keys.json5`.
 package struct EngineKeys: Sendable {
-  private let keys: Set<String>
+  private let general: Set<String>
+  private let every: Set<String>
+  private let own: [String: Set<String>]
 
   /// - Throws: `formats.*`.
   package static func load() throws(TinctureError) -> EngineKeys {
-    var keys: Set<String> = []
+    var lists: [String: Set<String>] = [:]
     for file in try BundledFile.all(in: "config") where file.name == "config/engine-keys.json5" {
       let root = try JSON.parse(
         file.bytes, file: file.path, mode: .lenient, code: "formats")
-      for key in try root.array() { keys.insert(try key.string()) }
+      for (name, list) in try root.object() {
+        var keys: Set<String> = []
+        for key in try list.array() { keys.insert(try key.string()) }
+        lists[try name.string()] = keys
+      }
     }
-    return EngineKeys(keys: keys)
+    let general = lists.removeValue(forKey: "general") ?? []
+    let every = lists.removeValue(forKey: "every") ?? []
+    return EngineKeys(general: general, every: every, own: lists)
   }
 
-  /// Whether llama.cpp reads `key`, with `{arch}` in the place of the architecture's name.
-  package func contains(_ key: String) -> Bool { keys.contains(key) }
+  /// Whether llama.cpp reads `key` for `architecture`, whose name may stand in it or `{arch}` in its place.
+  package func contains(_ key: String, for architecture: String) -> Bool {
+    let prefix = architecture + "."
+    let key = key.hasPrefix(prefix) ? "{arch}." + key.dropFirst(prefix.count) : key
+    return general.contains(key) || every.contains(key) || own[architecture]?.contains(key) == true
+  }
 }

@@ -6,6 +6,8 @@ import TinctureText
 public struct BindingOptions: Sendable {
   /// llama.cpp's name of the pre-tokenizer, when the tokenizer's own definition is not recognised.
   public var preTokenizer: String?
+  /// Metadata keys that the user sets: a GGUF source's own values of them are not held against its vocabulary.
+  public var decidedKeys: Set<String> = []
   /// Counts what reading the tokenizer takes; nil counts nothing.
   public var memory: MemoryBudget?
 
@@ -61,6 +63,7 @@ extension BoundModel {
         tokenTypeCount: engine.hyperparameters.integer(.tokenTypes))
     }
     notes += vocabulary.notes
+    if let checkpoint = source as? SafetensorsCheckpoint { notes += checkpoint.notes }
     notes += try besideNotes(folder)
     var tensors = try binding.canonicalTensors(tokenCount: vocabulary.tokenCount)
     var coverage = binding.coverage
@@ -104,7 +107,8 @@ extension BoundModel {
 
   /// The checkpoint's tensors claimed by the rules that hold for it.
   ///
-  /// A head that the configuration ties, but whose values are others than the token embedding's, is written.
+  /// A head that the configuration ties, but whose values are others than the token embedding's, is written. Where
+  /// llama.cpp can only compute with the token embedding, the values must be the same whatever the configuration says.
   private static func claimed(
     _ engine: EngineLedger, _ source: any TensorSource, _ folder: String, _ notes: inout [String]
   ) throws(TinctureError) -> Binding {
@@ -142,6 +146,17 @@ extension BoundModel {
         "config.json ties the output head to the token embedding, but \(info.name) has \(difference): "
           + "the head is written, and transformers computes with it too")
       return try claim(engine.conditions.subtracting([.tied]).union([.untied]))
+    }
+    if engine.conditions.contains(.untied), binding.repeats.isEmpty,
+      let rule = architecture.leftOut.first(where: { $0.condition == .untied && $0.repeats != nil })
+    {
+      throw TinctureError(
+        .init("tensors.missing", .invalidInput), "the checkpoint lacks the output head",
+        place: .init(file: binding.weightsPath, tensor: rule.pattern.text),
+        expected: "a head, because config.json unties it from the token embedding",
+        advice:
+          "set tie_word_embeddings to true if the token embedding is the head, or download all weights"
+      )
     }
     if let conflict = engine.tyingConflict, binding.repeats.isEmpty,
       !architecture.tensors.contains(where: {

@@ -4,8 +4,10 @@ import TinctureCore
 extension BoundModel {
   /// Binds a GGUF file as a source: names and metadata stay, roles come from the architecture file.
   ///
-  /// - Throws: `architecture.unknown`, `gguf.metadata` for missing or mistyped keys, `tensors.unknown`,
-  ///   `tensors.missing`, `tensors.layer`.
+  /// The metadata is held against itself, the vocabulary and every tensor's shape: what is written is a model that
+  /// llama.cpp computes as it is meant.
+  /// - Throws: `architecture.unknown`, `gguf.metadata` for keys that are missing, mistyped, out of range or contradict
+  ///   others, `tensors.unknown`, `tensors.missing`, `tensors.layer`, `tensors.shape`.
   /// - Complexity: O(tensors × rules).
   public static func bind(
     gguf: GGUFFile, options: BindingOptions = BindingOptions()
@@ -22,33 +24,39 @@ extension BoundModel {
       )
     }
     let architecture = try Architecture.named(name, file: gguf.path)
-    let layers = try keys.integer(name + ".block_count")
-    guard (1...4096).contains(layers) else {
-      throw keys.failure(name + ".block_count", "the number is out of range", expected: "1 to 4096")
+    let vocabulary = try GGUFVocabulary(keys, decided: options.decidedKeys)
+    let hyperparameters = try GGUFHyperparameters(
+      keys, architecture, tokenCount: vocabulary.tokenCount ?? embeddingRows(gguf, architecture))
+    let layers = try hyperparameters.values.require(.layers)
+    let tensors = try canonicalTensors(gguf, architecture, hyperparameters, layers: layers)
+    var notes: [String] = []
+    if vocabulary.tokenCount == nil {
+      notes.append("the file has no vocabulary: llama.cpp does not load it, and neither the output")
     }
-    let heads = try keys.integer(name + ".attention.head_count")
-    let keyValueHeads =
-      gguf.value(name + ".attention.head_count_kv") == nil
-      ? heads : try keys.integer(name + ".attention.head_count_kv")
-    guard heads > 0, keyValueHeads > 0, heads % keyValueHeads == 0 else {
-      throw keys.failure(
-        name + ".attention.head_count_kv", "the heads cannot be shared out evenly",
-        expected: "a number that divides \(heads)")
-    }
-    let tensors = try canonicalTensors(gguf, architecture, layers: layers)
     let planned: Set<String> = ["general.file_type", "general.quantization_version"]
     var model = BoundModel(
-      architecture: name, layerCount: layers, headCount: heads, keyValueHeadCount: keyValueHeads,
-      tensors: tensors, metadata: gguf.metadata.filter { !planned.contains($0.key) },
-      coverage: tensors.map { ($0.name, .written(as: $0.name)) }, notes: [], source: gguf)
+      architecture: name, layerCount: layers,
+      headCount: try hyperparameters.values.require(.heads),
+      keyValueHeadCount: try hyperparameters.values.require(.keyValueHeads), tensors: tensors,
+      metadata: gguf.metadata.filter { !planned.contains($0.key) },
+      coverage: tensors.map { ($0.name, .written(as: $0.name)) }, notes: notes, source: gguf)
     model.runtime = RuntimeFacts(architecture, own: nil, heads: [])
     return model
   }
 
+  /// What the token embedding says of a vocabulary that the file does not have.
+  private static func embeddingRows(_ gguf: GGUFFile, _ architecture: Architecture) -> Int {
+    let rule = architecture.tensors.first { $0.role == .tokenEmbedding }
+    let info = rule.flatMap { rule in gguf.tensors.first { $0.name == rule.to.text } }
+    return info?.shape.dimensions.first ?? 0
+  }
+
   private static func canonicalTensors(
-    _ gguf: GGUFFile, _ architecture: Architecture, layers: Int
+    _ gguf: GGUFFile, _ architecture: Architecture, _ hyperparameters: GGUFHyperparameters,
+    layers: Int
   ) throws(TinctureError) -> [CanonicalTensor] {
     var tensors: [CanonicalTensor] = []
+    var claimed: [(info: TensorInfo, rule: TensorRule)] = []
     var unknown: [String] = []
     for info in gguf.tensors {
       var found: (rule: TensorRule, layer: Int?)?
@@ -69,6 +77,7 @@ extension BoundModel {
           place: .init(file: gguf.path, tensor: info.name, layer: layer),
           expected: "layers 0 to \(layers - 1)", found: "layer \(layer)")
       }
+      claimed.append((info, rule))
       tensors.append(
         CanonicalTensor(
           name: info.name, shape: info.shape, role: rule.role, layer: layer,
@@ -102,50 +111,9 @@ extension BoundModel {
         place: .init(file: gguf.path, tensor: absent.first), expected: Binding.list(absent),
         advice: "llama.cpp would not load it; take the whole file")
     }
+    for (info, rule) in claimed {
+      try hyperparameters.check(info, rule, file: gguf.files[info.fileIndex].path)
+    }
     return tensors
-  }
-}
-
-/// Typed look-ups in a GGUF file's metadata.
-private struct GGUFKeys {
-  let file: GGUFFile
-
-  init(_ file: GGUFFile) { self.file = file }
-
-  func string(_ key: String) throws(TinctureError) -> String {
-    guard let value = file.value(key) else {
-      throw failure(key, "the key is missing", expected: "a string")
-    }
-    guard case .string(let text) = value else {
-      throw failure(key, "the key has another type", expected: "a string")
-    }
-    return text.text
-  }
-
-  func integer(_ key: String) throws(TinctureError) -> Int {
-    let value: Int?
-    switch file.value(key) {
-    case .uint32(let number): value = Int(number)
-    case .int32(let number): value = Int(number)
-    case .uint64(let number): value = Int(exactly: number)
-    case .int64(let number): value = Int(exactly: number)
-    case .array(.uint32(let numbers)):
-      value = Set(numbers).count == 1 ? numbers.first.map(Int.init) : nil
-    case .array(.int32(let numbers)):
-      value = Set(numbers).count == 1 ? numbers.first.map(Int.init) : nil
-    default: value = nil
-    }
-    guard let value else {
-      throw failure(key, "the key is missing or not a number", expected: "a number")
-    }
-    return value
-  }
-
-  func failure(_ key: String, _ message: String, expected: String) -> TinctureError {
-    var found = "nothing"
-    if let value = file.value(key) { found = String("\(value)".prefix(80)) }
-    return TinctureError(
-      .init("gguf.metadata", .invalidInput), message, place: .init(file: file.path, key: key),
-      expected: expected, found: found)
   }
 }

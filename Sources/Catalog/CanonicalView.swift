@@ -55,9 +55,13 @@ public struct CanonicalView: Sendable {
         case .values(let numbers):
           for index in 0..<length { target[index] = numbers[index] }
         case .source(let source, let firstRow, _, let order, let scale, let add):
-          try read(
-            source.info, local.lowerBound + firstRow..<local.upperBound + firstRow, order, target,
-            scratch)
+          do throws(TinctureError) {
+            try read(
+              source.info, local.lowerBound + firstRow..<local.upperBound + firstRow, order, target,
+              scratch)
+          } catch {
+            throw error.naming(tensor)
+          }
           Self.apply(scale, add, target, part.count * length)
         }
       }
@@ -65,7 +69,7 @@ public struct CanonicalView: Sendable {
     }
   }
 
-  private static func rowCount(_ piece: RowExpression.Piece, _ rowLength: Int) -> Int {
+  fileprivate static func rowCount(_ piece: RowExpression.Piece, _ rowLength: Int) -> Int {
     switch piece {
     case .source(_, _, let count, _, _, _): count
     case .constant(_, let count): count
@@ -188,7 +192,55 @@ extension CanonicalView {
   ) throws(TinctureError) {
     guard case .source(let source, let firstRow, _, _, _, _) = tensor.expression.pieces.first
     else { preconditionFailure("\(tensor.name) is no copy") }
-    try self.source.read(
-      source.info, rows: firstRow + rows.lowerBound..<firstRow + rows.upperBound, into: bytes)
+    do throws(TinctureError) {
+      try self.source.read(
+        source.info, rows: firstRow + rows.lowerBound..<firstRow + rows.upperBound, into: bytes)
+    } catch {
+      throw error.naming(tensor)
+    }
+  }
+}
+
+extension CanonicalTensor {
+  /// How errors about weights name the tensor: as its file does, with the GGUF name in parentheses where that is
+  /// another one.
+  package var label: String {
+    for case .source(let source, _, _, _, _, _) in expression.pieces where source.info.name != name
+    {
+      return "\(source.info.name) (\(name))"
+    }
+    return name
+  }
+
+  /// Where the element at `row`, `column` stands in the tensor that ``label`` names; elements that no source has keep
+  /// their place.
+  package func sourcePlace(row: Int, column: Int) -> (row: Int, column: Int) {
+    var start = 0
+    for piece in expression.pieces {
+      let count = CanonicalView.rowCount(piece, shape.rowLength)
+      defer { start += count }
+      guard start..<start + count ~= row,
+        case .source(let source, let firstRow, _, let order, _, _) = piece
+      else { continue }
+      let inside = row - start + firstRow
+      guard case .interleavedRotary(let heads) = order else { return (inside, column) }
+      let info = source.info.shape
+      if info.rank == 1 {
+        return (
+          inside, CanonicalView.rotarySource(column, rows: info.rowLength, heads: heads)
+        )
+      }
+      return (CanonicalView.rotarySource(inside, rows: info.rowCount, heads: heads), column)
+    }
+    return (row, column)
+  }
+}
+
+extension TinctureError {
+  /// The same error about `tensor`, by its ``CanonicalTensor/label``.
+  fileprivate func naming(_ tensor: CanonicalTensor) -> TinctureError {
+    var copy = at(layer: tensor.layer)
+    copy.place.tensor = tensor.label
+    return copy
   }
 }

@@ -129,7 +129,8 @@ package struct EngineLedger {
     return entries
   }
 
-  private static func key(_ template: String, _ architecture: String) -> String {
+  /// The key with the architecture's name in the place of `{arch}`.
+  static func key(_ template: String, _ architecture: String) -> String {
     let hole = "{arch}"
     guard template.hasPrefix(hole) else { return template }
     return architecture + template.dropFirst(hole.count)

@@ -4,6 +4,8 @@ import TinctureCore
 package enum Hyperparameter: String, Sendable, CaseIterable {
   case layers, width, feedForward, heads, keyValueHeads, headSize, contextLength, vocabulary
   case tokenTypes
+  /// Of a classifier, which only GGUF files have.
+  case classes
   case normEpsilon, finalSoftCap, attentionSoftCap
   case tied, attentionBias, feedForwardBias
 
@@ -12,7 +14,7 @@ package enum Hyperparameter: String, Sendable, CaseIterable {
   package var kind: Kind {
     switch self {
     case .layers, .width, .feedForward, .heads, .keyValueHeads, .headSize, .contextLength,
-      .vocabulary, .tokenTypes:
+      .vocabulary, .tokenTypes, .classes:
       .integer
     case .normEpsilon, .finalSoftCap, .attentionSoftCap: .number
     case .tied, .attentionBias, .feedForwardBias: .bool
@@ -106,9 +108,19 @@ package struct Hyperparameters: Sendable {
     case .tokenTypes: integers[.tokenTypes]
     case .queryRows: product(.heads, .headSize)
     case .keyValueRows: product(.keyValueHeads, .headSize)
+    case .queryKeyValueRows: sum(product(.heads, .headSize), product(.keyValueHeads, .headSize))
     case .rotaryPairs: integers[.headSize].map { $0 / 2 }
+    case .classes: integers[.classes]
     case .any: nil
     }
+  }
+
+  /// Query rows, and key and value rows.
+  private func sum(_ query: Int?, _ keyValue: Int?) -> Int? {
+    guard let query, let keyValue else { return nil }
+    let (both, overflow) = keyValue.multipliedReportingOverflow(by: 2)
+    let (all, carry) = query.addingReportingOverflow(both)
+    return overflow || carry ? nil : all
   }
 
   private func product(_ a: Hyperparameter, _ b: Hyperparameter) -> Int? {

@@ -41,7 +41,7 @@ public struct VocabularyMetadata: Sendable {
     }
     writer.addTokens(vocabulary)
     let lookup = TokenLookup(vocabulary)
-    let special = SpecialTokens(
+    let special = try SpecialTokens(
       files, tokenCount: vocabulary.count, isWordPiece: vocabulary.model == .wordPiece,
       idOf: { lookup.id(of: $0) }, textOf: { Array(vocabulary.texts[$0]) })
     writer.addSpecial(special, fixed: specialTokens, vocabulary)

@@ -32,7 +32,7 @@ extension ReportText {
 
   /// What `verify` says at the end.
   static func verdict(_ report: ParityReport, seconds: Double) -> String {
-    var blocks = ["\(report.verdict.isPassed ? "PASS" : "FAIL")  \(report.sentence)"]
+    var blocks = ["\(report.isPassed ? "PASS" : "FAIL")  \(report.sentence)"]
     let sides = [
       ["candidate", report.candidate.path, report.candidate.arithmetic + " arithmetic"],
       ["reference", report.reference.path, report.reference.arithmetic + " arithmetic"],
@@ -46,6 +46,10 @@ extension ReportText {
       ]
     }
     blocks.append(Text.table(checks, rightAligned: [2], indent: 2))
+    let reading = report.reading.map {
+      [$0.result.word, $0.subject.title, oneLine($0.detail)]
+    }
+    blocks.append(Text.table(reading, indent: 2))
     let measures = report.measures
     if measures.hasLogits { blocks.append(figures(report)) }
     if !measures.stages.isEmpty {

@@ -8,8 +8,10 @@ public struct SafetensorsCheckpoint: TensorSource {
   public let tensors: [TensorInfo]
   /// The shards, sorted by name.
   public let files: [InputFile]
-  /// What the index says of the size of all weights; nil without index or statement. Not checked.
+  /// What the index says of the size of all weights; nil without index or statement. A note tells when it is wrong.
   public let declaredByteCount: UInt64?
+  /// What stands beside the weights or is said of them and does not change what is read.
+  public let notes: [String]
 
   private static let weights = "model.safetensors"
   private static let index = "model.safetensors.index.json"
@@ -41,9 +43,11 @@ public struct SafetensorsCheckpoint: TensorSource {
     let path = Folder.join(folder, name)
     guard name.hasSuffix(".json") else {
       let file = try InputFile(path: path)
+      try refuseShard(folder, name)
       let header = try SafetensorsHeader(file)
       return SafetensorsCheckpoint(
-        folder: folder, tensors: header.tensors, files: [file], declaredByteCount: nil)
+        folder: folder, tensors: header.tensors, files: [file], declaredByteCount: nil,
+        notes: try strays(folder, read: [name], by: nil))
     }
     let index = try SafetensorsIndex(
       try InputFile(path: path).contents(limit: SafetensorsIndex.limit), path: path)
@@ -66,8 +70,51 @@ public struct SafetensorsCheckpoint: TensorSource {
     for (number, header) in headers.enumerated() {
       tensors += header.tensors.map { $0.inFile(number) }
     }
+    var notes = try strays(folder, read: index.shards, by: name)
+    let byteCount = tensors.reduce(0) { $0 + $1.byteCount }
+    if let declared = index.declaredByteCount, declared != byteCount {
+      notes.append(
+        "\(name) says that the weights take \(declared) bytes; they take \(byteCount), every tensor is there"
+      )
+    }
     return SafetensorsCheckpoint(
-      folder: folder, tensors: tensors, files: files, declaredByteCount: index.declaredByteCount)
+      folder: folder, tensors: tensors, files: files, declaredByteCount: index.declaredByteCount,
+      notes: notes)
+  }
+
+  /// Refuses one shard of several, which holds a part of the model.
+  private static func refuseShard(_ folder: String, _ name: String) throws(TinctureError) {
+    for index in try Folder.names(folder) where index.hasSuffix(".safetensors.index.json") {
+      let path = Folder.join(folder, index)
+      let shards: [String]
+      do throws(TinctureError) {
+        shards = try SafetensorsIndex(
+          InputFile(path: path).contents(limit: SafetensorsIndex.limit), path: path
+        ).shards
+      } catch {
+        // What is wrong with an index that was not asked for does not matter here.
+        continue
+      }
+      guard shards.count > 1, shards.contains(name) else { continue }
+      throw TinctureError(
+        .init("checkpoint.shard", .invalidInput), "the file is one shard of several",
+        place: .init(file: Folder.join(folder, name)),
+        expected: "the folder, or \(index), which names \(shards.count) shards", found: name,
+        advice: "give \(folder) or \(path) instead")
+    }
+  }
+
+  /// A note about safetensors files that are not read; adapters have one of their own.
+  private static func strays(
+    _ folder: String, read: [String], by index: String?
+  ) throws(TinctureError) -> [String] {
+    let others = try Folder.names(folder).filter {
+      $0.hasSuffix(".safetensors") && !$0.hasPrefix("adapter_model.") && !read.contains($0)
+    }
+    guard !others.isEmpty else { return [] }
+    let why =
+      index.map { "beside the shards, not named by \($0)" } ?? "beside \(list(read))"
+    return ["\(list(others)) \(why): not read"]
   }
 
   /// The name of the file to read in `folder`.

@@ -31,12 +31,14 @@ package struct PackDescription: Sendable {
   package var settings: [(name: String, value: String)]
   /// Sketches of the weights, where they were recorded.
   package var weights: WeightSketchDescription?
+  /// What the model's tokenizer is made of; nil when the producer did not say.
+  package var tokenizer: TokenizerFacts?
 
   package init(
     producer: String, arithmetic: String, instructionSet: String?, modelName: String,
     architecture: String, storedTypes: [String], modelDigest: String?, vocabularySize: Int?,
     vocabularyDigest: String?, top: Int?, stages: StageDescription?,
-    tail: TailDescription? = TailDescription(),
+    tail: TailDescription? = TailDescription(), tokenizer: TokenizerFacts? = nil,
     settings: [(name: String, value: String)] = [],
     weights: WeightSketchDescription? = nil
   ) {
@@ -55,6 +57,7 @@ package struct PackDescription: Sendable {
     self.weights = weights
     let isWhole = vocabularySize.map { (top ?? $0) >= $0 } ?? true
     self.tail = isWhole ? nil : tail
+    self.tokenizer = tokenizer
   }
 
   /// Entries kept of each row; 0 without logits.
@@ -107,19 +110,38 @@ public enum VectorKind: String, Sendable, CaseIterable {
   case pooler
   /// What a head says: one row for the text or one a token.
   case scores
+
+  /// Whether it comes from a head that stands on the encoder, which a converted file may lack.
+  package var isHead: Bool { self == .pooler || self == .scores }
+}
+
+/// How a prompt's text becomes token ids.
+package enum PromptForm: String, Sendable, CaseIterable {
+  /// The tokenizer puts around it what it puts around a text.
+  case text
+  /// A chat template has written it, special tokens and all: nothing is put around it.
+  case conversation
 }
 
 /// A prompt as it was recorded.
 package struct PackPrompt: Sendable {
   /// The text behind it; nil when only ids were given.
   package var text: String?
+  /// How the text became ids; nil without a text, or in a pack that does not say.
+  package var form: PromptForm?
+  /// Whether the ids are the first ones of more.
+  package var isCut: Bool
   package var ids: [Int32]
   /// What each id stands for in the text, as bytes; empty for marks such as the beginning of a text.
   package var pieces: [[UInt8]]
 
-  package init(text: String?, ids: [Int32], pieces: [[UInt8]]) {
+  package init(
+    text: String?, form: PromptForm? = nil, isCut: Bool = false, ids: [Int32], pieces: [[UInt8]]
+  ) {
     precondition(ids.count == pieces.count, "\(ids.count) ids, \(pieces.count) pieces")
     self.text = text
+    self.form = form
+    self.isCut = isCut
     self.ids = ids
     self.pieces = pieces
   }

@@ -8,31 +8,33 @@ extension PackIndex {
   /// - Throws: `pack.syntax` and the like of the JSON scanner, `pack.range`, `pack.order`, `pack.value`.
   package init(_ bytes: [UInt8], file: String) throws(TinctureError) {
     let json = try JSON.parse(bytes, file: file, code: "pack")
-    let known = [
+    let version = try json.member("schemaVersion")
+    let number = try version.int()
+    guard (PackIndex.oldestVersion...PackIndex.schemaVersion).contains(number) else {
+      throw version.error(
+        "schema", "not a version of the index that this build reads",
+        expected: "\(PackIndex.oldestVersion) to \(PackIndex.schemaVersion)",
+        found: version.shortText)
+    }
+    var known = [
       "schemaVersion", "producer", "arithmetic", "instructionSet", "model", "vocabulary",
       "settings", "top",
       "tailSketch", "stageSketch", "prompts", "tokens", "logits", "tails", "vectors", "stages",
       "weightSketch", "weights",
     ]
+    if number > 1 { known.append("tokenizer") }
     for (key, _) in try json.object() {
       let name = try key.string()
       guard known.contains(name) else {
         throw key.error("unknownKey", "an index has no member \"\(name)\"")
       }
     }
-    let version = try json.member("schemaVersion")
-    guard (PackIndex.oldestVersion...PackIndex.schemaVersion).contains(try version.int()) else {
-      throw version.error(
-        "schema", "not a version of the index that this build reads",
-        expected: "\(PackIndex.oldestVersion) to \(PackIndex.schemaVersion)",
-        found: version.shortText)
-    }
     description = try PackIndex.description(json)
     var prompts: [Prompt] = []
     var positions = 0
     for node in try json.member("prompts").array() {
       let count = try PackIndex.count(node.member("tokenCount"), 1...PackIndex.tokenLimit)
-      prompts.append(Prompt(text: try node.present("text")?.string(), tokenCount: count))
+      prompts.append(try PackIndex.prompt(node, tokenCount: count, version: number))
       positions += count
       guard prompts.count <= PackIndex.promptLimit, positions <= PackIndex.positionLimit else {
         throw node.error(
@@ -52,6 +54,25 @@ extension PackIndex {
     try readVectors(json.member("vectors"))
     try readStages(json.member("stages"))
     if let list = json.present("weights") { try readWeights(list) }
+  }
+
+  private static func prompt(
+    _ node: JSON, tokenCount: Int, version: Int
+  ) throws(TinctureError) -> Prompt {
+    var prompt = Prompt(
+      text: try node.present("text")?.string(), form: nil, isCut: false, tokenCount: tokenCount)
+    guard version > 1 else { return prompt }
+    prompt.isCut = try node.member("cut").bool()
+    if let form = node.present("form") {
+      prompt.form = PromptForm(rawValue: try form.string())
+      guard prompt.form != nil, prompt.text != nil else {
+        throw form.error(
+          "value", "not a way in which a text becomes tokens",
+          expected: PromptForm.allCases.map(\.rawValue).joined(separator: ", ") + ", beside a text",
+          found: form.shortText)
+      }
+    }
+    return prompt
   }
 
   private static func description(_ json: JSON) throws(TinctureError) -> PackDescription {
@@ -100,7 +121,8 @@ extension PackIndex {
       architecture: try model.member("architecture").string(), storedTypes: types,
       modelDigest: try digestText(model.present("digest")), vocabularySize: size,
       vocabularyDigest: try digestText(vocabulary.present("digest")), top: top, stages: stages,
-      tail: tail, settings: settings, weights: weights)
+      tail: tail, tokenizer: try json.present("tokenizer").map(TokenizerFacts.init(_:)),
+      settings: settings, weights: weights)
   }
 
   private mutating func readLogits(_ list: JSON) throws(TinctureError) {

@@ -6,11 +6,28 @@ package struct PackIndex: Sendable {
   /// A prompt without its ids.
   package struct Prompt: Sendable {
     package var text: String?
+    package var form: PromptForm?
+    package var isCut: Bool
     package var tokenCount: Int
+
+    init(_ prompt: PackPrompt) {
+      text = prompt.text
+      form = prompt.form
+      isCut = prompt.isCut
+      tokenCount = prompt.ids.count
+    }
+
+    init(text: String?, form: PromptForm?, isCut: Bool, tokenCount: Int) {
+      self.text = text
+      self.form = form
+      self.isCut = isCut
+      self.tokenCount = tokenCount
+    }
   }
 
   static let schemaVersion = 2
-  /// Version 1 keeps nothing of the logits that are not kept.
+  /// Version 1 says nothing about the tokenizer, nor how texts became ids, and keeps nothing of the logits that are not
+  /// kept.
   static let oldestVersion = 1
   static let promptLimit = 1 << 20
   static let tokenLimit = 1 << 22
@@ -67,6 +84,7 @@ package struct PackIndex: Sendable {
         about.settings.isEmpty
           ? .null : .object(about.settings.map { ($0.name, .string($0.value)) })
       ),
+      ("tokenizer", about.tokenizer?.json ?? .null),
       ("top", int(about.top)),
       (
         "tailSketch",
@@ -85,7 +103,10 @@ package struct PackIndex: Sendable {
         "prompts",
         .array(
           prompts.map {
-            .object([("text", text($0.text)), ("tokenCount", .int($0.tokenCount))])
+            .object([
+              ("text", text($0.text)), ("form", text($0.form?.rawValue)), ("cut", .bool($0.isCut)),
+              ("tokenCount", .int($0.tokenCount)),
+            ])
           })
       ),
       ("tokens", .object(PackIndex.members(tokens))),

@@ -52,7 +52,7 @@ package final class PackRecorder {
     let tokens = try writer.append(TokenFrame.encoded(prompts))
     index = PackIndex(
       description: description,
-      prompts: prompts.map { PackIndex.Prompt(text: $0.text, tokenCount: $0.ids.count) },
+      prompts: prompts.map { PackIndex.Prompt($0) },
       tokens: tokens)
   }
 

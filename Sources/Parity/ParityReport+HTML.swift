@@ -5,14 +5,15 @@ extension ParityReport {
   package func html() -> [UInt8] {
     let title = "tincture verify: \(candidate.modelName)"
     var body: [String] = []
-    let state = verdict.isPassed ? "pass" : "fail"
+    let state = isPassed ? "pass" : "fail"
     body.append(
       """
-      <header class="\(state)"><p class="word">\(verdict.isPassed ? "PASS" : "FAIL")</p>
+      <header class="\(state)"><p class="word">\(isPassed ? "PASS" : "FAIL")</p>
       <div><h1>\(Markup.escaped(candidate.modelName)) against \(Markup.escaped(reference.modelName))</h1>
       <p>\(Markup.escaped(sentence))</p></div></header>
       """)
     body.append(section("The limits", checksTable))
+    body.append(section("How texts are read", readingTable))
     body.append(section("Who was compared", sidesTable))
     if measures.hasLogits {
       let limit = verdict.checks.first { $0.key == .meanDivergence }?.limit
@@ -85,6 +86,18 @@ extension ParityReport {
           Markup.escaped($0.key.title), Figure.text($0.value, of: $0.key),
           ($0.key.isFloor ? "at least " : "at most ") + Figure.text($0.limit, of: $0.key),
           Markup.escaped($0.detail ?? ""),
+        ]
+      })
+  }
+
+  private var readingTable: String {
+    table(
+      ["", "what", ""],
+      reading.map { check in
+        let style = check.result == .holds ? "ok" : check.result == .fails ? "bad" : ""
+        return [
+          "<span class=\"\(style)\">\(check.result.word.lowercased())</span>",
+          Markup.escaped(check.subject.title), Markup.escaped(check.detail),
         ]
       })
   }

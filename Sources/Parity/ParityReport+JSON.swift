@@ -6,10 +6,11 @@ extension ParityReport {
   /// - Parameter withPositions: also one entry for each position.
   package func json(withPositions: Bool) -> [(String, JSONValue)] {
     var members: [(String, JSONValue)] = [
-      ("passed", .bool(verdict.isPassed)),
+      ("passed", .bool(isPassed)),
       ("verdict", .string(sentence)),
       ("tolerance", .string(verdict.toleranceName)),
       ("checks", .array(verdict.checks.map(\.json))),
+      ("reading", .array(reading.map(\.json))),
       ("reference", reference.json),
       ("candidate", candidate.json),
       ("promptCount", .int(prompts.count)),
@@ -137,6 +138,15 @@ extension ParityReport.Side {
       ("architecture", .string(architecture)), ("producer", .string(producer)),
       ("arithmetic", .string(arithmetic)), ("instructionSet", text(instructionSet)),
       ("types", .array(storedTypes.map { .string($0) })), ("digest", text(modelDigest)),
+    ])
+  }
+}
+
+extension ReadingCheck {
+  fileprivate var json: JSONValue {
+    .object([
+      ("key", .string(subject.rawValue)), ("title", .string(subject.title)),
+      ("result", .string(result.rawValue)), ("detail", .string(detail)),
     ])
   }
 }

@@ -1,13 +1,15 @@
 import TinctureCore
 
 extension ParityReport {
-  /// JUnit XML as continuous integrations read it: one test case a limit, UTF-8.
+  /// JUnit XML as continuous integrations read it: one test case a limit and one a reading check, UTF-8.
   ///
   /// - Parameter seconds: how long the comparison took.
   package func junit(seconds: Double) -> [UInt8] {
     let time = Figure.fixed(max(0, seconds), 3)
+    let failures = verdict.failed.count + reading.filter { $0.result == .fails }.count
     let counts =
-      "tests=\"\(verdict.checks.count)\" failures=\"\(verdict.failed.count)\" errors=\"0\" time=\"\(time)\""
+      "tests=\"\(verdict.checks.count + reading.count)\" failures=\"\(failures)\" errors=\"0\" "
+      + "skipped=\"\(reading.filter { $0.result == .notChecked }.count)\" time=\"\(time)\""
     var lines = [
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>",
       "<testsuites \(counts)>",
@@ -34,8 +36,24 @@ extension ParityReport {
         lines.append("\(head)><failure message=\"\(Markup.escaped(text))\"/></testcase>")
       }
     }
+    lines += reading.map { $0.testCase }
     lines += ["  </testsuite>", "</testsuites>"]
     return Array((lines.joined(separator: "\n") + "\n").utf8)
+  }
+}
+
+extension ReadingCheck {
+  /// Its test case; what was not checked is a skipped one.
+  fileprivate var testCase: String {
+    let head =
+      "    <testcase classname=\"reading\" name=\"\(Markup.escaped(subject.title))\""
+    let text = Markup.escaped(detail)
+    switch result {
+    case .holds: return "\(head)><system-out>\(text)</system-out></testcase>"
+    case .differs: return "\(head)><system-out>differs: \(text)</system-out></testcase>"
+    case .fails: return "\(head)><failure message=\"\(text)\"/></testcase>"
+    case .notChecked: return "\(head)><skipped message=\"\(text)\"/></testcase>"
+    }
   }
 }
 

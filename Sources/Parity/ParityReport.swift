@@ -64,6 +64,8 @@ public struct ParityReport: Sendable {
   public let candidate: Side
   public let measures: Measures
   public let verdict: Verdict
+  /// Whether the candidate reads texts as the reference does.
+  public let reading: [ReadingCheck]
   /// Positions left out at each prompt's start.
   public let skipFirst: Int
   public let notes: [String]
@@ -76,12 +78,13 @@ public struct ParityReport: Sendable {
   /// - Parameter tokenText: what the candidate's vocabulary has for an id.
   package init(
     reference: Side, candidate: Side, pack: ParityPack, measures: Measures, verdict: Verdict,
-    skipFirst: Int, notes: [String], tokenText: (Int32) -> [UInt8]?
+    reading: [ReadingCheck], skipFirst: Int, notes: [String], tokenText: (Int32) -> [UInt8]?
   ) {
     self.reference = reference
     self.candidate = candidate
     self.measures = measures
     self.verdict = verdict
+    self.reading = reading
     self.skipFirst = skipFirst
     self.notes = notes
     tokenCount = pack.index.positionCount
@@ -138,8 +141,23 @@ public struct ParityReport: Sendable {
     return bytes.count > 90 ? text + "…" : text
   }
 
-  /// The verdict in one sentence.
+  /// Whether every limit holds and texts are read as the reference reads them.
+  public var isPassed: Bool {
+    verdict.isPassed && reading.allSatisfy { $0.result != .fails }
+  }
+
+  /// The verdict in one sentence, or two.
   public var sentence: String {
+    let misread = reading.filter { $0.result == .fails }.map(\.subject.title)
+    guard !misread.isEmpty else { return figuresSentence }
+    return
+      "The model does not read texts as the reference does: \(misread.joined(separator: ", ")). "
+      + (verdict.isPassed
+        ? "Given the reference's tokens it says what the reference says, within the tolerance "
+          + "\(verdict.toleranceName)." : figuresSentence)
+  }
+
+  private var figuresSentence: String {
     if verdict.isPassed {
       return
         "The model says what the reference says, within the tolerance \(verdict.toleranceName)."

@@ -57,7 +57,9 @@ enum TokenFrame {
         pieces.append(Array(bytes[at..<at + length]))
         at += length
       }
-      prompts.append(PackPrompt(text: prompt.text, ids: ids, pieces: pieces))
+      prompts.append(
+        PackPrompt(
+          text: prompt.text, form: prompt.form, isCut: prompt.isCut, ids: ids, pieces: pieces))
     }
     guard at == bytes.count else {
       throw failure("bytes follow the prompts' tokens", "\(bytes.count - at) bytes")

@@ -79,7 +79,7 @@ public struct LayerMajor {
   ///   - tokenTypes: for BERT, the segment of each token; nil: all 0.
   ///   - stage: gets hidden vectors, stage by stage, within a stage sequence by sequence.
   ///   - output: gets outputs, sequence by sequence; logits in chunks of ascending positions.
-  /// - Throws: `runtime.sequence` for an empty or too long sequence, `runtime.token` for an id outside the vocabulary,
+  /// - Throws: `runtime.sequence` for an empty sequence, `runtime.context` for one that is too long, `runtime.token`,
   ///   `memory.budget`, `file.*`, `run.interrupted`, and what the callbacks throw.
   public func run(
     sequences: [[Int32]], tokenTypes: [[Int32]]? = nil,
@@ -216,7 +216,7 @@ struct SequenceCheck {
   func length(_ count: Int, _ name: String) throws(TinctureError) {
     guard count <= graph.contextLength else {
       throw TinctureError(
-        .init("runtime.sequence", .limit),
+        .init("runtime.context", .usage),
         "\(name) is longer than the model's context",
         expected: "at most \(graph.contextLength) tokens", found: "\(count) tokens",
         advice: "shorten the text")

@@ -102,7 +102,7 @@ public final class Session {
     }
     guard count + ids.count <= contextLength else {
       throw TinctureError(
-        .init("runtime.context", .limit), "the context is full",
+        .init("runtime.context", .usage), "the context is full",
         expected: "at most \(contextLength) tokens", found: "\(count + ids.count)",
         advice: "give a larger --context, or a shorter prompt")
     }
@@ -118,6 +118,8 @@ public final class Session {
     }
     outputs.normalize(last, count: 1)
     let logits = try head.logits(last, count: 1)
+    // What was read of a file that was cut meanwhile is zeros.
+    try store.check()
     return UnsafeBufferPointer(start: logits, count: graph.vocabulary)
   }
 

@@ -100,13 +100,15 @@ final class WeightStore: Sendable {
   /// - Throws: as ``load(_:)``.
   func load(_ tensor: CanonicalTensor, rows: Range<Int>) throws(TinctureError) -> WeightSet {
     let length = tensor.shape.rowLength
-    let buffer = try FloatBuffer(
-      rows.count * length, memory, for: "a tile of \(tensor.name)")
-    let set = WeightSet(buffer: buffer, mappings: mappings)
     let part = CanonicalTensor(
       name: tensor.name, shape: Shape(rows.count, length), role: tensor.role, layer: tensor.layer,
       expression: tensor.expression.rows(rows, rowLength: length))
     let (holding, type) = holding(of: part)
+    var byteCount = (type.rowByteCount(length) ?? 0) * rows.count
+    if case .mapped = holding { byteCount = 0 }
+    let buffer = try FloatBuffer(
+      (byteCount + 3) / 4, memory, for: "a tile of \(tensor.name)")
+    let set = WeightSet(buffer: buffer, mappings: mappings)
     try located(tensor: tensor.name) { () throws(TinctureError) in
       switch holding {
       case .mapped(let bytes): try set.add(part, bytes, type)

@@ -20,11 +20,14 @@ public struct SpecialTokens: Sendable {
   ///   - tokenCount: ids from here on have no token.
   ///   - idOf: the id of a text in the vocabulary.
   ///   - textOf: the text of an id, for telling which end tokens llama.cpp knows by itself.
+  /// - Throws: `tokenizer.specialToken` when a file names a begin, end or padding token that does not exist: the
+  ///   library would give it an id that no row of the embedding has.
   package init(
     _ files: TokenizerFiles, tokenCount: Int, isWordPiece: Bool,
     idOf: ([UInt8]) -> Int?, textOf: (Int) -> [UInt8]?
-  ) {
+  ) throws(TinctureError) {
     names = files.config.names
+    try checkNames(files, idOf)
     if isWordPiece {
       // The names that transformers' BERT tokenizers have unless a file says otherwise.
       let defaults: [(SpecialRole, String)] = [
@@ -84,6 +87,34 @@ public struct SpecialTokens: Sendable {
       return
     }
     ids.append((role, id))
+  }
+
+  /// Every token that tokenizer_config.json or special_tokens_map.json names is one, at least an added one without a row.
+  private mutating func checkNames(
+    _ files: TokenizerFiles, _ idOf: ([UInt8]) -> Int?
+  ) throws(TinctureError) {
+    let added =
+      (files.json?.addedTokens ?? []) + files.config.addedTokens + files.addedTokens
+    for role in SpecialRole.named {
+      guard let name = names[role], let origin = files.config.origins[role],
+        idOf(name) == nil, !added.contains(where: { $0.content == name })
+      else { continue }
+      guard [.bos, .eos, .pad].contains(role) else {
+        notes.append(
+          "\(Folder.split(origin).name) names the \(role.rawValue) token \"\(text(name))\", which the vocabulary "
+            + "does not have: left out")
+        continue
+      }
+      throw TinctureError(
+        .init("tokenizer.specialToken", .invalidInput),
+        "the vocabulary does not have the \(role.rawValue) token that the file names",
+        place: .init(file: origin, key: "\(role.rawValue)_token"),
+        expected: "a token of the vocabulary",
+        found: "\"\(text(name))\"",
+        advice:
+          "name the token that the model was trained with, or set the field to null if there is none"
+      )
+    }
   }
 
   // MARK: The post-processor

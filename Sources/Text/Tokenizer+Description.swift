@@ -57,7 +57,7 @@ package struct TokenizerDescription: Sendable {
         advice: "put the model's tokenizer.json beside it")
     }
     let table = TokenTable(vocabulary.texts) { _ in true }
-    let special = SpecialTokens(
+    let special = try SpecialTokens(
       files, tokenCount: vocabulary.count, isWordPiece: vocabulary.model == .wordPiece,
       idOf: { table.find($0) },
       textOf: { Array(vocabulary.texts[$0]) })

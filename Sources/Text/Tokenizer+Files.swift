@@ -198,7 +198,7 @@ extension Tokenizer.Parts {
     var byText: [[UInt8]: Int] = [:]
     for token in json.addedTokens { byText[token.content] = token.id }
     let idOf = { (text: [UInt8]) in byText[text] ?? trained.id(of: text) }
-    let special = SpecialTokens(
+    let special = try SpecialTokens(
       files, tokenCount: count, isWordPiece: json.model == .wordPiece, idOf: idOf,
       textOf: { id in textIndex.isEmpty || textIndex[id] >= 0 ? text(id) : nil })
     bosID = special.id(of: .bos).map { Int32(truncatingIfNeeded: $0) }

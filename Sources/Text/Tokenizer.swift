@@ -43,8 +43,8 @@ public struct Tokenizer: Sendable {
   let model: Model
   let decoder: TokenDecoder
   /// What is put around a text.
-  let prefix: [Int32]
-  let suffix: [Int32]
+  package let prefix: [Int32]
+  package let suffix: [Int32]
 
   /// Everything a tokenizer is made of.
   struct Parts {

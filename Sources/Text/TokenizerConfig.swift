@@ -20,6 +20,8 @@ public struct NamedTemplate: Sendable, Hashable {
 public struct TokenizerConfig: Sendable {
   /// Texts of the special tokens, by role.
   public private(set) var names: [SpecialRole: [UInt8]] = [:]
+  /// The file that each of ``names`` comes from.
+  package private(set) var origins: [SpecialRole: String] = [:]
   /// `additional_special_tokens` and `extra_special_tokens`.
   public private(set) var additionalNames: [[UInt8]] = []
   /// `add_bos_token` and the like.
@@ -42,7 +44,7 @@ public struct TokenizerConfig: Sendable {
   package init(_ bytes: [UInt8], path: String) throws(TinctureError) {
     let root = try JSON.parse(bytes, file: path, code: "tokenizer_config")
     _ = try root.object()
-    try readNames(root)
+    try readNames(root, path)
     for role in SpecialRole.named {
       addFlags[role] = try root.present("add_\(role.rawValue)_token")?.bool()
     }
@@ -67,14 +69,16 @@ public struct TokenizerConfig: Sendable {
   ) throws(TinctureError) {
     let root = try JSON.parse(bytes, file: path, code: "special_tokens_map")
     _ = try root.object()
-    try readNames(root)
+    try readNames(root, path)
   }
 
-  private mutating func readNames(_ root: JSON) throws(TinctureError) {
+  private mutating func readNames(_ root: JSON, _ path: String) throws(TinctureError) {
     for role in SpecialRole.named where names[role] == nil {
       guard let node = root.present("\(role.rawValue)_token") else { continue }
       let text = try TokenizerConfig.content(node)
-      if !text.isEmpty { names[role] = text }
+      guard !text.isEmpty else { continue }
+      names[role] = text
+      origins[role] = path
     }
     for key in ["additional_special_tokens", "extra_special_tokens"] {
       guard let node = root.present(key) else { continue }

@@ -4,44 +4,67 @@ import TinctureCore
 import TinctureText
 
 /// A model's own way to put a conversation into tokens: its chat template and its tokenizer.
+///
+/// The one place that says which template of a model counts: of a checkpoint's files the default one (that of
+/// chat_template.jinja, else of tokenizer_config.json, else of chat_template.json, as `convert` writes it), of a GGUF
+/// file `tokenizer.chat_template`.
 public struct ChatFormat: Sendable {
   public let template: ChatTemplate
   private let tokenizer: Tokenizer
   private let bos, eos: String
   private let now: CalendarTime?
 
-  /// The template of a bound model, `tokenizer.chat_template` of its metadata.
+  /// The chat template of a model on disk.
   ///
-  /// - Parameter now: the date for templates that write it, as Llama 3's do; nil makes asking for it an error.
+  /// - Parameters:
+  ///   - tokenizer: the model's own.
+  ///   - now: the date for templates that write it, as Llama 3's do; nil makes asking for it an error.
   /// - Throws: `chat.template.missing` for a model without one, `chat.template.*` for one that is not understood.
   public init(
-    _ model: BoundModel, tokenizer: Tokenizer, now: CalendarTime?
+    _ checkpoint: Checkpoint, tokenizer: Tokenizer, now: CalendarTime?
   ) throws(TinctureError) {
-    self.now = now
-    let key = "tokenizer.chat_template"
-    let file = model.source.files.first?.path
-    guard case .string(let source)? = model.metadata.first(where: { $0.key == key })?.value else {
-      throw TinctureError(
-        .init("chat.template.missing", .unsupported), "the model has no chat template",
-        place: .init(file: file, key: key),
-        advice: "it was not made for conversations: give it texts")
+    switch checkpoint.container {
+    case .safetensors(let checkpoint):
+      try self.init(
+        TokenizerFiles.open(folder: checkpoint.folder), tokenizer: tokenizer, now: now)
+    case .gguf(let file):
+      let key = "tokenizer.chat_template"
+      guard case .string(let source)? = file.value(key) else {
+        throw Self.missing(file.path, key: key)
+      }
+      self.init(
+        try ChatTemplate(source: source.bytes, name: "\(file.path), \(key)"), tokenizer, now)
     }
-    template = try ChatTemplate(source: source.bytes, name: file ?? key)
+  }
+
+  /// The chat template that the tokenizer files of a folder hold; a folder without weights will do.
+  ///
+  /// - Throws: as above.
+  public init(
+    _ files: TokenizerFiles, tokenizer: Tokenizer, now: CalendarTime?
+  ) throws(TinctureError) {
+    guard let template = files.templates?.first(where: { $0.name == "default" }) else {
+      throw Self.missing(files.folder, key: nil)
+    }
+    self.init(try ChatTemplate(source: template.text, name: files.folder), tokenizer, now)
+  }
+
+  private init(_ template: ChatTemplate, _ tokenizer: Tokenizer, _ now: CalendarTime?) {
+    self.template = template
     self.tokenizer = tokenizer
+    self.now = now
     func text(_ id: Int32?) -> String {
       id.flatMap { tokenizer.text(of: $0) }.map { String(decoding: $0, as: UTF8.self) } ?? ""
     }
-    bos = text(tokenizer.bosID ?? Self.id(model, "bos"))
-    eos = text(tokenizer.eosID ?? Self.id(model, "eos"))
+    bos = text(tokenizer.bosID)
+    eos = text(tokenizer.eosID)
   }
 
-  /// A special token that the tokenizer does not put around texts, but templates write.
-  private static func id(_ model: BoundModel, _ name: String) -> Int32? {
-    let key = "tokenizer.ggml.\(name)_token_id"
-    guard case .uint32(let id)? = model.metadata.first(where: { $0.key == key })?.value else {
-      return nil
-    }
-    return Int32(exactly: id)
+  private static func missing(_ path: String, key: String?) -> TinctureError {
+    TinctureError(
+      .init("chat.template.missing", .unsupported), "the model has no chat template",
+      place: .init(file: path, key: key),
+      advice: "take the instruction-tuned model, or give this one texts")
   }
 
   /// The text of a conversation.

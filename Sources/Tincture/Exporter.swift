@@ -85,7 +85,7 @@ struct Exporter: Sendable {
         let chunk = chunks[index]
         let entry = plan.entries[chunk.entry]
         let count = try located(
-          file: sourcePath(entry), tensor: entry.name, layer: entry.layer
+          file: sourcePath(entry), tensor: entry.tensor.label, layer: entry.layer
         ) {
           () throws(TinctureError) in
           try pool.withSlab { (slab) throws(TinctureError) in try write(chunk, of: entry, slab) }
@@ -124,7 +124,7 @@ struct Exporter: Sendable {
       if !plan.options.allowsNonFinite {
         try FiniteCheck.check(
           UnsafeRawBufferPointer(target), format: entry.format, rowLength: entry.shape.rowLength,
-          tensor: entry.name, firstRow: chunk.rows.lowerBound)
+          tensor: entry.tensor, firstRow: chunk.rows.lowerBound)
       }
     } else {
       try encode(chunk, of: entry, slab, into: target)
@@ -176,12 +176,11 @@ struct Exporter: Sendable {
       if case .nonFinite = error, plan.options.allowsNonFinite, !entry.format.isQuantized {
         try FiniteCheck.encodeAnyway(
           UnsafeBufferPointer(start: values, count: chunk.rows.count * rowLength),
-          format: entry.format, rowLength: rowLength, tensor: entry.name,
+          format: entry.format, rowLength: rowLength, tensor: entry.tensor,
           firstRow: chunk.rows.lowerBound, into: target)
         return
       }
-      throw error.located(
-        tensor: entry.name, format: entry.format, firstRow: chunk.rows.lowerBound)
+      throw error.located(in: entry.tensor, format: entry.format, firstRow: chunk.rows.lowerBound)
     }
   }
 }

@@ -1,4 +1,5 @@
 import TinctureBlocks
+import TinctureCatalog
 import TinctureCore
 
 /// NaN and infinity in float tensors: found in copied bytes, or let through when the user says so.
@@ -7,7 +8,7 @@ enum FiniteCheck {
   ///
   /// - Throws: `weights.nonFinite` with row and column.
   static func check(
-    _ bytes: UnsafeRawBufferPointer, format: BlockFormat, rowLength: Int, tensor: String,
+    _ bytes: UnsafeRawBufferPointer, format: BlockFormat, rowLength: Int, tensor: CanonicalTensor,
     firstRow: Int
   ) throws(TinctureError) {
     let found: Int?
@@ -20,7 +21,7 @@ enum FiniteCheck {
     guard let found else { return }
     throw EncodingError.nonFinite(
       row: found / rowLength, column: found % rowLength, value: value(bytes, found, format)
-    ).located(tensor: tensor, format: format, firstRow: firstRow)
+    ).located(in: tensor, format: format, firstRow: firstRow)
   }
 
   /// Index of the first element whose exponent bits are all set.
@@ -51,7 +52,8 @@ enum FiniteCheck {
   ///
   /// - Throws: `weights.overflow` for a finite value that becomes infinite.
   static func encodeAnyway(
-    _ values: UnsafeBufferPointer<Float>, format: BlockFormat, rowLength: Int, tensor: String,
+    _ values: UnsafeBufferPointer<Float>, format: BlockFormat, rowLength: Int,
+    tensor: CanonicalTensor,
     firstRow: Int, into bytes: UnsafeMutableRawBufferPointer
   ) throws(TinctureError) {
     for (index, value) in values.enumerated() {
@@ -72,7 +74,7 @@ enum FiniteCheck {
       if isOverflow {
         throw EncodingError.overflow(
           row: index / rowLength, column: index % rowLength, value: value
-        ).located(tensor: tensor, format: format, firstRow: firstRow)
+        ).located(in: tensor, format: format, firstRow: firstRow)
       }
     }
   }
@@ -96,5 +98,24 @@ enum FiniteCheck {
       return sign | 0x7C00
     }
     return half
+  }
+}
+
+extension EncodingError {
+  /// The toolchain's error, naming tensor and place as the source has them.
+  func located(in tensor: CanonicalTensor, format: BlockFormat, firstRow: Int) -> TinctureError {
+    func moved(_ row: Int, _ column: Int) -> (row: Int, column: Int) {
+      tensor.sourcePlace(row: firstRow + row, column: column)
+    }
+    let error: EncodingError
+    switch self {
+    case .nonFinite(let row, let column, let value):
+      let place = moved(row, column)
+      error = .nonFinite(row: place.row, column: place.column, value: value)
+    case .overflow(let row, let column, let value):
+      let place = moved(row, column)
+      error = .overflow(row: place.row, column: place.column, value: value)
+    }
+    return error.located(tensor: tensor.label, format: format)
   }
 }

@@ -18,7 +18,7 @@ struct ParityModel {
     self.checkpoint = checkpoint
     bound = try checkpoint.bind(binding)
     runtime = try RuntimeModel(bound)
-    text = PromptText(checkpoint, bound)
+    text = PromptText(checkpoint, bound, runtime)
   }
 
   /// The last part of the path.
@@ -49,21 +49,7 @@ struct ParityModel {
         $0.key == "tokenizer.ggml.tokens"
       })?.value
     else { return nil }
-    var hash = SHA256()
-    var bytes: [UInt8] = []
-    for index in 0..<tokens.count {
-      let token = tokens[index]
-      for shift in stride(from: 0, to: 32, by: 8) {
-        bytes.append(UInt8(truncatingIfNeeded: token.count >> shift))
-      }
-      bytes.append(contentsOf: token)
-      if bytes.count > 1 << 16 {
-        hash.update(bytes)
-        bytes.removeAll(keepingCapacity: true)
-      }
-    }
-    hash.update(bytes)
-    return Hexadecimal.text(hash.finish())
+    return TokenizerFacts.digest(tokens)
   }
 
   func digest(_ resources: Resources) throws(TinctureError) -> String {
@@ -84,7 +70,7 @@ struct ParityModel {
       vocabularyDigest: vocabularyDigest, top: runtime.isDecoder ? top : nil,
       stages: withLayers
         ? StageDescription(layerCount: runtime.layerCount, width: runtime.width) : nil,
-      settings: runtime.graph.settings.map { ($0.name, $0.value) },
+      tokenizer: text.facts, settings: runtime.graph.settings.map { ($0.name, $0.value) },
       weights: withWeights ? WeightSketchDescription() : nil)
   }
 
@@ -145,6 +131,13 @@ struct ParityModel {
             prompt: rows.sequence, first: rows.firstPosition, rows: rows.values)
         }
       })
+  }
+
+  /// Whether it reads the pack's texts as they were read; no weight is needed.
+  func reading(of pack: ParityPack) -> [ReadingCheck] {
+    ReadingCheck.all(
+      pack, facts: text.facts, spelling: { text.spelling($0) },
+      encode: { (given, form) throws(TinctureError) in try text.ids(given, form) })
   }
 
   /// Checks that the model can be held against `pack` at all.

@@ -40,14 +40,16 @@ public struct RecordJob: Sendable {
   let binding: BindingOptions
   /// Files beside the model's that must not be written over.
   let otherInputs: [String]
+  let promptFile: PromptFile?
 
   /// - Parameters:
   ///   - path: the pack to write; it appears under this name only when it is whole.
   ///   - otherInputs: files that are read and must not be the output, such as that of the prompts.
+  ///   - promptFile: the file that the prompts were read from, whose lines errors name.
   public init(
     _ checkpoint: Checkpoint, prompts: [Prompt], to path: String, replacing: Bool = false,
     options: RecordOptions = RecordOptions(), binding: BindingOptions = BindingOptions(),
-    otherInputs: [String] = []
+    otherInputs: [String] = [], promptFile: PromptFile? = nil
   ) {
     self.checkpoint = checkpoint
     self.prompts = prompts
@@ -55,12 +57,13 @@ public struct RecordJob: Sendable {
     self.options = options
     self.binding = binding
     self.otherInputs = otherInputs
+    self.promptFile = promptFile
     replaces = replacing
   }
 
   /// Runs the model and writes the pack.
   ///
-  /// - Throws: `output.isInput`, `file.*`, `record.prompt`, `model.notFinite`, `memory.budget`, `run.interrupted`, and
+  /// - Throws: `output.isInput`, `file.*`, `record.prompt`, `runtime.context`, `runtime.token`, `model.notFinite`, `memory.budget`, `run.interrupted`, and
   ///   what binding, tokenizing and running throw.
   /// - Complexity: one pass over the weights; memory: hidden states of all prompts, one layer, one chunk of logits.
   public func run(_ resources: Resources = Resources()) throws(TinctureError) -> RecordReport {
@@ -98,7 +101,9 @@ public struct RecordJob: Sendable {
   private func prepare() throws(TinctureError) -> (ParityModel, [PackPrompt]) {
     let model = try ParityModel(checkpoint, binding: binding)
     try ParityOutputs.check([path], against: model, others: otherInputs)
-    return (model, try model.text.packPrompts(prompts, tokenLimit: options.tokenLimit))
+    let packPrompts = try model.text.packPrompts(
+      prompts, tokenLimit: options.tokenLimit, file: promptFile)
+    return (model, packPrompts)
   }
 
   private func report(

@@ -88,6 +88,7 @@ public final class TextGenerator {
   ) throws(TinctureError) -> Report {
     var report = Report()
     report.promptCount = prompt.count
+    try model.check(prompt, tokenizer)
     let start = ContinuousClock.now
     if taken.count < prompt.count, prompt.starts(with: taken) {
       report.keptCount = taken.count

@@ -28,11 +28,14 @@ public struct VerifyJob: Sendable {
   /// How many positions are enough; nil: as many as the tolerance asks for.
   public let minimumPositions: Int?
   let binding: BindingOptions
+  let promptFile: PromptFile?
 
+  /// - Parameter promptFile: the file that the reference's prompts were read from, whose lines errors name.
   public init(
     _ candidate: Checkpoint, against reference: Reference, tolerance: String? = nil,
     arithmetic: Arithmetic = .exact, skipFirst: Int = 0, tokenLimit: Int? = nil,
-    minimumPositions: Int? = nil, binding: BindingOptions = BindingOptions()
+    minimumPositions: Int? = nil, binding: BindingOptions = BindingOptions(),
+    promptFile: PromptFile? = nil
   ) {
     self.candidate = candidate
     self.reference = reference
@@ -42,6 +45,7 @@ public struct VerifyJob: Sendable {
     self.tokenLimit = tokenLimit
     self.minimumPositions = minimumPositions
     self.binding = binding
+    self.promptFile = promptFile
   }
 
   /// What `path` is: a pack when it starts as one, else a model.
@@ -56,14 +60,15 @@ public struct VerifyJob: Sendable {
 
   /// Runs the candidate (and a reference that is a model) and compares.
   ///
-  /// A verdict outside the tolerance is no error: see ``ParityReport/verdict``.
+  /// A model outside the tolerance, or one that reads texts in another way, is no error: see ``ParityReport/isPassed``.
   /// - Throws: `verify.vocabulary`, `verify.kind`, `verify.shape`, `tolerance.*`, `pack.*`, `model.notFinite` (of the
   ///   reference), and what binding and running throw.
   public func run(_ resources: Resources = Resources()) throws(TinctureError) -> ParityReport {
     let model = try ParityModel(candidate, binding: binding)
     let tolerance = try tolerance(model)
-    let (pack, keeper) = try pack(checking: model, resources)
+    let (pack, keeper, promptNotes) = try pack(checking: model, resources)
     try model.check(against: pack)
+    let reading = model.reading(of: pack)
     let comparison = try Comparison(
       pack, threads: resources.threads, memory: resources.memory)
     try model.compare(with: comparison, arithmetic: arithmetic, resources)
@@ -74,7 +79,7 @@ public struct VerifyJob: Sendable {
       also: try fileChecks(model, pack, tolerance, resources))
     let own = model.description(
       arithmetic: arithmetic, top: nil, withLayers: false, digest: try model.digest(resources))
-    var notes = model.runtime.notes
+    var notes = promptNotes + model.runtime.notes
     if model.isSmall, tolerance.knowsSmall {
       notes.append(
         "the limits are those of small models: quantization costs more where layers have fewer than \(Tolerance.smallWeightCount / 1_000_000) million weights"
@@ -85,10 +90,9 @@ public struct VerifyJob: Sendable {
         "\(measures.notFinite.count) positions have logits that are no numbers, the first is position \(bad.position) of prompt \(bad.prompt): weights overflow or are damaged"
       )
     }
-    if pack.description.vocabularyDigest == nil, pack.description.vocabularySize != nil {
+    for kind in VectorKind.allCases where comparison.unmatchedHeads.contains(kind) {
       notes.append(
-        "the pack does not say which tokens its vocabulary has: only the number of tokens was compared"
-      )
+        "only one of the two has a head that gives \(kind.rawValue) rows: not compared")
     }
     if pack.description.architecture != own.architecture {
       notes.append(
@@ -98,7 +102,7 @@ public struct VerifyJob: Sendable {
       ParityReport(
         reference: .init(pack.description, path: referencePath),
         candidate: .init(own, path: candidate.path), pack: pack, measures: measures,
-        verdict: verdict, skipFirst: skipFirst, notes: notes,
+        verdict: verdict, reading: reading, skipFirst: skipFirst, notes: notes,
         tokenText: { model.text.spelling($0) })
     }
   }
@@ -111,8 +115,7 @@ public struct VerifyJob: Sendable {
     case .pack(let path): try model.check(against: try ParityPack(path: path))
     case .model(let checkpoint, let prompts):
       let other = try ParityModel(checkpoint, binding: binding)
-      _ = try other.text.packPrompts(
-        try BuiltInPrompts.unless(prompts), tokenLimit: tokenLimit)
+      _ = try packPrompts(of: other, prompts)
     }
     return tolerance.name
   }
@@ -142,14 +145,13 @@ public struct VerifyJob: Sendable {
 
   /// The pack, and what keeps one in memory alive.
   private func pack(checking model: ParityModel, _ resources: Resources) throws(TinctureError) -> (
-    ParityPack, PackRecorder?
+    pack: ParityPack, keeper: PackRecorder?, notes: [String]
   ) {
     switch reference {
-    case .pack(let path): return (try ParityPack(path: path), nil)
+    case .pack(let path): return (try ParityPack(path: path), nil, [])
     case .model(let checkpoint, let prompts):
       let other = try ParityModel(checkpoint, binding: binding)
-      let packPrompts = try other.text.packPrompts(
-        try BuiltInPrompts.unless(prompts), tokenLimit: tokenLimit)
+      let (packPrompts, notes) = try packPrompts(of: other, prompts)
       let recorder = try PackRecorder(
         other.description(
           arithmetic: .exact, top: RecordOptions.defaultTop, withLayers: true,
@@ -162,19 +164,34 @@ public struct VerifyJob: Sendable {
         throw TinctureError(
           .init("verify.memory", .internalError), "a pack in memory was not returned")
       }
-      return (try ParityPack(try PackFile(file)), recorder)
+      return (try ParityPack(try PackFile(file)), recorder, notes)
     }
+  }
+
+  /// The prompts for a reference that is a model, and what is worth telling about them.
+  ///
+  /// Given prompts must fit the model; built-in ones are cut to its context.
+  private func packPrompts(
+    of model: ParityModel, _ prompts: [Prompt]?
+  ) throws(TinctureError) -> (prompts: [PackPrompt], notes: [String]) {
+    if let prompts {
+      return (
+        try model.text.packPrompts(prompts, tokenLimit: tokenLimit, file: promptFile), []
+      )
+    }
+    let context = model.runtime.contextLength
+    let limit = min(tokenLimit ?? .max, context)
+    let all = try model.text.packPrompts(try BuiltInPrompts.all(), tokenLimit: limit)
+    let cut = all.filter(\.isCut).count
+    if cut == 0 || limit < context { return (all, []) }
+    let note =
+      "\(cut) of the \(all.count) built-in texts are cut to the model's context of \(context) tokens"
+    return (all, [note])
   }
 }
 
 /// Texts for `verify --against CHECKPOINT` without `--prompts`: `formats/prompts/built-in.json5`.
 public enum BuiltInPrompts {
-  /// The given prompts, or the built-in ones.
-  static func unless(_ prompts: [Prompt]?) throws(TinctureError) -> [Prompt] {
-    if let prompts { return prompts }
-    return try all()
-  }
-
   /// - Throws: what is wrong with the file.
   public static func all() throws(TinctureError) -> [Prompt] {
     var prompts: [Prompt] = []

@@ -51,6 +51,11 @@ import TinctureTestSupport
       "ifMissing: 8, because: \"transformers Gemma3TextConfig\"", "ifMissing: 8", "formats.citation"
     ),
     ("\"{arch}.context_length\"", "\"{arch}.context_size\"", "architecture.engineKey"),
+    // Gemma 2's, which gemma3.cpp does not read.
+    (
+      "\"{arch}.final_logit_softcapping\"", "\"{arch}.attn_logit_softcapping\"",
+      "architecture.engineKey"
+    ),
     (
       "from: \"layers.{i}.mlp.up_proj.weight\"", "from: \"layers.{i}.mlp.gate_proj.weight\"",
       "architecture.twoRules"

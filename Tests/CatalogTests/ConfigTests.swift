@@ -123,7 +123,6 @@ import TinctureTestSupport
     Refusal(
       gemma3, #""quantization_config": {"quant_method": "gptq"}"#, "engine.quantizedCheckpoint",
       "quantization_config"),
-    Refusal(gemma2, #""tie_word_embeddings": false"#, "engine.field", "tie_word_embeddings"),
     Refusal(gemma2, #""final_logit_softcapping": null"#, "config.missing", ""),
     Refusal(llama, #""hidden_act": "gelu""#, "engine.field", "hidden_act"),
     Refusal(

@@ -75,6 +75,33 @@ import TinctureTestSupport
     #expect(error.found?.contains("row 0, column 0") == true, "\(error)")
   }
 
+  /// Fine-tunes are saved untied at times, with a head that nobody trained.
+  @Test(arguments: ["gemma", "gemma2"]) func anUntiedHeadThatRepeatsTheEmbeddingIsLeftOut(
+    _ name: String
+  ) throws {
+    let checkpoint = try Self.checkpoint(name)
+    try checkpoint.set(["tie_word_embeddings": "false"])
+    let model = try Self.bind(checkpoint)
+    #expect(!model.tensors.contains { $0.role == .output })
+    #expect(
+      model.notes.contains { $0.contains("1 tensor left out: config.json unties the head") },
+      "\(model.notes)")
+    let tied = try Self.bind(try Self.checkpoint(name))
+    #expect(model.tensors == tied.tensors)
+
+    let other = try Self.checkpoint(name) { bytes in bytes[bytes.count - 1] ^= 0x01 }
+    try other.set(["tie_word_embeddings": "false"])
+    let error = try #require(throws: TinctureError.self) { _ = try Self.bind(other) }
+    #expect(error.code.name == "engine.head" && error.place.tensor == Self.head)
+
+    var headless = try Self.checkpoint(name)
+    headless.tensors.removeAll { $0.name.hasSuffix(Self.head) }
+    try headless.write()
+    try headless.set(["tie_word_embeddings": "false"])
+    let missing = try #require(throws: TinctureError.self) { _ = try Self.bind(headless) }
+    #expect(missing.code.name == "tensors.missing" && missing.place.tensor == Self.head)
+  }
+
   @Test func theStoredTypeDoesNotMatter() throws {
     let same = try Self.bind(try Self.checkpoint("gemma3", type: "F32"))
     #expect(!same.tensors.contains { $0.role == .output })

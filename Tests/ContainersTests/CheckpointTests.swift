@@ -54,6 +54,56 @@ import TinctureTestSupport
       ])
   }
 
+  /// What stands beside the weights is told, and so is a wrong sum.
+  @Test func notesOfTheFolder() throws {
+    try put("one.safetensors", shard("a", "b"))
+    try put("two.safetensors", shard("c"))
+    let map = "{\"c\":\"two.safetensors\",\"a\":\"one.safetensors\",\"b\":\"one.safetensors\"}"
+    func notes(_ metadata: String) throws -> [String] {
+      try put(
+        "model.safetensors.index.json", Array("{\(metadata)\"weight_map\":\(map)}".utf8))
+      return try SafetensorsCheckpoint.open(folder.path).notes
+    }
+    #expect(try notes("") == [])
+    #expect(try notes("\"metadata\":{\"total_size\":12},") == [])
+    let wrong = try notes("\"metadata\":{\"total_size\":13},")
+    #expect(wrong.count == 1 && wrong[0].contains("13 bytes") && wrong[0].contains("take 12"))
+    try put("stray.safetensors", shard("z"))
+    try put("adapter_model.safetensors", shard("z"))
+    let stray = try notes("")
+    #expect(
+      stray == [
+        "stray.safetensors beside the shards, not named by model.safetensors.index.json: not read"
+      ])
+  }
+
+  @Test func aFileBesideAWholeModelIsTold() throws {
+    try put("model.safetensors", shard("a"))
+    try put("consolidated.safetensors", shard("a"))
+    #expect(
+      try SafetensorsCheckpoint.open(folder.path).notes == [
+        "consolidated.safetensors beside model.safetensors: not read"
+      ])
+  }
+
+  /// One shard is not the model: the error says what to name instead.
+  @Test func oneShardOfSeveral() throws {
+    try put("one.safetensors", shard("a"))
+    try put("two.safetensors", shard("b"))
+    try index("{\"a\":\"one.safetensors\",\"b\":\"two.safetensors\"}")
+    let error = try #require(throws: TinctureError.self) {
+      _ = try SafetensorsCheckpoint.open(folder.path("two.safetensors"))
+    }
+    #expect(error.code.name == "checkpoint.shard")
+    #expect(error.place.file == folder.path("two.safetensors"))
+    #expect(error.advice?.contains(folder.path("model.safetensors.index.json")) == true)
+    // A file that the index does not name, or an index that cannot be read, is no reason.
+    try put("other.safetensors", shard("a"))
+    #expect(try SafetensorsCheckpoint.open(folder.path("other.safetensors")).tensors.count == 1)
+    try put("model.safetensors.index.json", Array("{".utf8))
+    #expect(try SafetensorsCheckpoint.open(folder.path("two.safetensors")).tensors.count == 1)
+  }
+
   @Test func weightsOfOtherNames() throws {
     try put("weights.safetensors", shard("a"))
     #expect(try SafetensorsCheckpoint.open(folder.path).tensors.count == 1)

@@ -81,17 +81,19 @@ import TinctureTestSupport
     #expect(error?.place.tensor == tensor.name)
   }
 
-  @Test(arguments: [
-    ("gguf.write.key", [("", GGUFValue.bool(true))]),
-    ("gguf.write.key", [(String(repeating: "k", count: 65_536), .bool(true))]),
-    ("gguf.write.duplicateKey", [("a", .bool(true)), ("a", .bool(true))]),
-    ("gguf.write.splitKey", [("split.count", .uint16(1))]),
-    ("gguf.write.alignment", [("general.alignment", .uint32(24))]),
-    ("gguf.write.alignment", [("general.alignment", .uint64(32))]),
-  ])
-  func metadataRefused(_ code: String, _ metadata: [(String, GGUFValue)]) {
+  @Test(
+    arguments: [
+      ("gguf.write.key", "", 1, GGUFValue.bool(true)),
+      ("gguf.write.key", LongText(String(repeating: "k", count: 65_536)), 1, .bool(true)),
+      ("gguf.write.duplicateKey", "a", 2, .bool(true)),
+      ("gguf.write.splitKey", "split.count", 1, .uint16(1)),
+      ("gguf.write.alignment", "general.alignment", 1, .uint32(24)),
+      ("gguf.write.alignment", "general.alignment", 1, .uint64(32)),
+    ] as [(String, LongText, Int, GGUFValue)])
+  func metadataRefused(_ code: String, _ key: LongText, _ times: Int, _ value: GGUFValue) {
     let error = #expect(throws: TinctureError.self) {
-      _ = try GGUFLayout(metadata: metadata.map { (key: $0.0, value: $0.1) }, tensors: [])
+      let pairs = [(key: String, value: GGUFValue)](repeating: (key.text, value), count: times)
+      _ = try GGUFLayout(metadata: pairs, tensors: [])
     }
     #expect(error?.code.name == code)
   }

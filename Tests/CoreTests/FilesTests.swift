@@ -17,6 +17,30 @@ struct FilesTests {
     #expect(Folder.kind(path + ".partial") == .missing)
   }
 
+  @Test func aMappedFileThatIsCutReadsZerosAndSaysSo() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("weights")
+    let page = Int(getpagesize())
+    try Data(repeating: 7, count: 3 * page).write(to: URL(fileURLWithPath: path))
+    MappedFile.watch()
+    let mapped = try MappedFile(InputFile(path: path))
+    let whole = try MappedFile(InputFile(path: path))
+    func byte(_ offset: Int) -> UInt8 {
+      mapped.bytes.load(fromByteOffset: offset, as: UInt8.self)
+    }
+    #expect(byte(2 * page) == 7)
+    try mapped.check()
+    #expect(truncate(path, off_t(page)) == 0)
+    #expect(byte(0) == 7)
+    #expect(byte(2 * page + 5) == 0)
+    #expect(throws: TinctureError.self) { try mapped.check() }
+    // Grown again, what was lost stays lost.
+    #expect(truncate(path, off_t(3 * page)) == 0)
+    let error = #expect(throws: TinctureError.self) { try mapped.check() }
+    #expect(error?.code.name == "file.truncated")
+    try whole.check()
+  }
+
   @Test func abandonLeavesNothing() throws {
     let folder = try TemporaryFolder()
     do {

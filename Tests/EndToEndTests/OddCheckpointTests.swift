@@ -31,6 +31,42 @@ import TinctureTestSupport
     }
   }
 
+  /// A special token that no vocabulary has would get an id without a row in the library.
+  @Test(arguments: ["bos", "eos", "pad"], ["tokenizer_config.json", "special_tokens_map.json"])
+  func aSpecialTokenThatDoesNotExist(role: String, file: String) throws {
+    let checkpoint = try EditedCheckpoint("llama")
+    try checkpoint.write()
+    let key = "\(role)_token"
+    for name in ["tokenizer_config.json", "special_tokens_map.json"]
+    where FileManager.default.fileExists(atPath: checkpoint.folder.path(name)) {
+      try checkpoint.set([key: nil], file: name)
+    }
+    if FileManager.default.fileExists(atPath: checkpoint.folder.path(file)) {
+      try checkpoint.set([key: #""<|nowhere|>""#], file: file)
+    } else {
+      try checkpoint.write(#"{"\#(key)": "<|nowhere|>"}"#, to: file)
+    }
+    let result = try inspect(checkpoint.path)
+    #expect(result.status == 3, "\(result.output)")
+    let (code, error) = try failure(result)
+    #expect(code == "tokenizer.specialToken")
+    #expect(try error.member("found").string() == "\"<|nowhere|>\"")
+    #expect(try error.member("place").member("file").string() == checkpoint.folder.path(file))
+    #expect(try error.member("place").member("key").string() == key)
+    // The library's own tokenizer says the same.
+    let ids = try Tool.run(["tokenize", checkpoint.path, "a"])
+    #expect(ids.status == 3 && ids.errors.contains("tokenizer.specialToken"), "\(ids.errors)")
+  }
+
+  @Test func anUnknownMaskTokenIsTold() throws {
+    let checkpoint = try EditedCheckpoint("llama")
+    try checkpoint.write()
+    try checkpoint.set(["mask_token": #""<|nowhere|>""#], file: "tokenizer_config.json")
+    let result = try inspect(checkpoint.path)
+    #expect(result.status == 0, "\(result.output)")
+    #expect(result.output.contains("names the mask token"))
+  }
+
   @Test func anAdapterBesideTheWeightsIsTold() throws {
     let checkpoint = try EditedCheckpoint("llama")
     try checkpoint.write()
@@ -104,11 +140,46 @@ import TinctureTestSupport
       let place = try error.member("place")
       #expect(
         try place.member("file").string() == checkpoint.folder.path("model.safetensors"))
+      #expect(
+        try place.member("tensor").string()
+          == "model.layers.1.mlp.up_proj.weight (blk.1.ffn_up.weight)")
     }
     values[shape[1] + 2] = .infinity
     try write()
     let infinite = try Tool.run(words + ["--force"])
     #expect(try failure(infinite).code == "weights.nonFinite")
+  }
+
+  /// Errors about weights name tensor and row as the checkpoint has them, whatever becomes of them in the file.
+  @Test(arguments: [
+    ("layers.1.self_attn.q_proj.weight", "blk.1.attn_q.weight", "q4_0"),
+    ("layers.1.self_attn.q_proj.weight", "blk.1.attn_q.weight", "f16"),
+    ("layers.1.self_attn.q_proj.weight", "blk.1.attn_q.weight", "bf16"),
+    ("layers.0.self_attn.v_proj.weight", "blk.0.attn_v.weight", "bf16"),
+    ("layers.0.self_attn.v_proj.weight", "blk.0.attn_v.weight", "q8_0"),
+    ("layers.0.input_layernorm.weight", "blk.0.attn_norm.weight", "q8_0"),
+  ]) func brokenWeightsHaveTheirOwnName(name: String, target: String, recipe: String) throws {
+    var checkpoint = try EditedCheckpoint("llama")
+    let index = try #require(checkpoint.index(name))
+    let tensor = checkpoint.tensors[index]
+    let row = tensor.shape.count > 1 ? 1 : 0
+    let width = tensor.shape[tensor.shape.count - 1]
+    let bytes = tensor.bytes.count / tensor.shape.reduce(1, *)
+    let at = (row * width + 3) * bytes
+    checkpoint.tensors[index].bytes[at + bytes - 1] = 0x7F
+    checkpoint.tensors[index].bytes[at + bytes - 2] = 0xC0
+    try checkpoint.write()
+    let result = try Tool.run([
+      "quantize", checkpoint.path, "-o", checkpoint.folder.path("out.gguf"), "--json", "--recipe",
+      recipe,
+    ])
+    #expect(result.status == 3, "\(result.output)")
+    let (code, error) = try failure(result)
+    #expect(code == "weights.nonFinite")
+    let place = try error.member("place")
+    #expect(try place.member("tensor").string() == "\(tensor.name) (\(target))")
+    #expect(try place.member("file").string() == checkpoint.folder.path("model.safetensors"))
+    #expect(try error.member("message").string().contains("row \(row), column 3 "))
   }
 
   @Test func overflowNamesItsFile() throws {

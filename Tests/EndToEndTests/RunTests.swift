@@ -205,22 +205,22 @@ import TinctureTestSupport
 
   @Test(
     arguments: [
-      ("llama.embedding_length", .uint32(63), "runtime.metadata"),
-      ("llama.embedding_length", .uint32(0), "runtime.metadata"),
-      ("llama.embedding_length", .string("64"), "runtime.metadata"),
-      ("llama.embedding_length", nil, "runtime.metadata"),
-      ("llama.feed_forward_length", .uint32(127), "runtime.shape"),
-      ("llama.feed_forward_length", .array(.uint32([128, 64])), "runtime.metadata"),
-      ("llama.attention.head_count", .uint32(4), "runtime.metadata"),
-      ("llama.attention.head_count_kv", .uint32(2), "runtime.shape"),
-      ("llama.attention.key_length", .uint32(1 << 31), "runtime.metadata"),
-      ("llama.attention.key_length", .uint32(16), "runtime.metadata"),
-      ("llama.attention.layer_norm_rms_epsilon", nil, "runtime.metadata"),
-      ("llama.attention.layer_norm_rms_epsilon", .float32(.nan), "runtime.metadata"),
-      ("llama.rope.dimension_count", .uint32(4), "runtime.metadata"),
-      ("llama.rope.freq_base", .float32(-1), "runtime.metadata"),
+      ("llama.embedding_length", .uint32(63), "gguf.metadata"),
+      ("llama.embedding_length", .uint32(0), "gguf.metadata"),
+      ("llama.embedding_length", .string("64"), "gguf.metadata"),
+      ("llama.embedding_length", nil, "gguf.metadata"),
+      ("llama.feed_forward_length", .uint32(127), "tensors.shape"),
+      ("llama.feed_forward_length", .array(.uint32([128, 64])), "gguf.metadata"),
+      ("llama.attention.head_count", .uint32(4), "gguf.metadata"),
+      ("llama.attention.head_count_kv", .uint32(2), "tensors.shape"),
+      ("llama.attention.key_length", .uint32(1 << 31), "gguf.metadata"),
+      ("llama.attention.key_length", .uint32(16), "gguf.metadata"),
+      ("llama.attention.layer_norm_rms_epsilon", nil, "gguf.metadata"),
+      ("llama.attention.layer_norm_rms_epsilon", .float32(.nan), "gguf.metadata"),
+      ("llama.rope.dimension_count", .uint32(4), "gguf.metadata"),
+      ("llama.rope.freq_base", .float32(-1), "gguf.metadata"),
       ("llama.rope.scaling.type", .string("longrope"), "runtime.metadata"),
-      ("llama.context_length", nil, "runtime.metadata"),
+      ("llama.context_length", nil, "gguf.metadata"),
     ] as [(String, GGUFValue?, String)])
   func metadataThatContradictsTheTensorsIsAnError(
     key: String, value: GGUFValue?, code: String

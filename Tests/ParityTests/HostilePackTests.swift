@@ -84,7 +84,14 @@ struct HostilePackTests {
   }
 
   static let lies: [(String, String, String, String)] = [
-    ("another schema", "\"schemaVersion\":2", "\"schemaVersion\":3", "pack.schema"),
+    ("a later schema", "\"schemaVersion\":2", "\"schemaVersion\":3", "pack.schema"),
+    ("an earlier schema", "\"schemaVersion\":2", "\"schemaVersion\":0", "pack.schema"),
+    ("version 1 with a tokenizer", "\"schemaVersion\":2", "\"schemaVersion\":1", "pack.unknownKey"),
+    ("an unknown fact", "\"tokenizer\":null", "\"tokenizer\":{\"mood\":\"\"}", "pack.unknownKey"),
+    ("a fact that is no word", "\"tokenizer\":null", "\"tokenizer\":{\"pre\":1}", "pack.type"),
+    ("an unknown form", "\"form\":null", "\"form\":\"poem\"", "pack.value"),
+    ("a form without a text", "\"form\":null", "\"form\":\"text\"", "pack.value"),
+    ("no word about cutting", "\"cut\":false,", "", "pack.missing"),
     ("an unknown member", "\"top\":20", "\"top\":20,\"tip\":1", "pack.unknownKey"),
     ("a missing member", "\"top\":20,", "", "pack.value"),
     ("a smaller top", "\"top\":20", "\"top\":19", "pack.value"),

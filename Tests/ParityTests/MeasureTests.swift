@@ -274,7 +274,7 @@ struct MeasureTests {
     let side = ParityReport.Side(rows.description(top: 100), path: "made up")
     let report = ParityReport(
       reference: side, candidate: side, pack: pack, measures: measures, verdict: verdict,
-      skipFirst: 0, notes: [], tokenText: { _ in nil })
+      reading: [], skipFirst: 0, notes: [], tokenText: { _ in nil })
     let page = String(decoding: report.html(), as: UTF8.self)
     #expect(page.contains("not a number") && page.contains("FAIL"))
     let junit = report.junit(seconds: 1)

@@ -96,7 +96,7 @@ import TinctureTestSupport
       ($0 as? TinctureError)?.code.name == "runtime.token"
     }
     #expect { try Recorded(model, [[Int32](repeating: 5, count: 257)]) } throws: {
-      ($0 as? TinctureError)?.code.name == "runtime.sequence"
+      ($0 as? TinctureError)?.code.name == "runtime.context"
     }
   }
 
@@ -111,5 +111,37 @@ import TinctureTestSupport
     _ = try Recorded(golden.model(), [golden.ids], memory: enough)
     #expect(enough.held == 0)
     #expect(enough.highWaterMark > 200_000)
+  }
+
+  /// Near the least budget the head is read in tiles and rows of the embedding one by one.
+  @Test(arguments: ["gemma3", "llama3", "gemma2"]) func anyBudgetThatSufficesGivesTheSame(
+    _ name: String
+  ) throws {
+    let golden = try GoldenModel(name)
+    let model = try golden.model()
+    let expected = try Recorded(model, [golden.ids]).outputs[.logits]
+    func attempt(_ limit: Int) throws -> [[Float]]? {
+      let memory = MemoryBudget(limit: limit)
+      do {
+        let found = try Recorded(model, [golden.ids], memory: memory).outputs[.logits]
+        #expect(memory.highWaterMark <= limit)
+        return found
+      } catch let error as TinctureError where error.code.name == "memory.budget" {
+        #expect(memory.held == 0)
+        return nil
+      }
+    }
+    var (low, high) = (0, 8 << 20)
+    while high - low > 1024 {
+      let middle = (low + high) / 2
+      if let found = try attempt(middle) {
+        #expect(found == expected)
+        high = middle
+      } else {
+        low = middle
+      }
+    }
+    #expect(try attempt(high) == expected)
+    #expect(try attempt(2 * high) == expected)
   }
 }

@@ -20,7 +20,9 @@ import time
 
 
 def run(command):
-    """(seconds, peak bytes) of one process."""
+    """(seconds, peak bytes) of one process. What earlier runs left to be written is written first: ours waits until its
+    file is on the disk, the peer's does not, and would have ours wait for its bytes too."""
+    os.sync()
     start = time.monotonic()
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(command, stdout=log, stderr=log)

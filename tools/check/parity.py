@@ -5,11 +5,13 @@
 
 For every tiny checkpoint of golden/models: recorded in full and with few logits, with layers; logits, hidden states and
 pooled rows against golden/logits/tiny (transformers in float64) at every position; the sketches against the hidden states
-they are made of; the digest of the weights against Python's. With --models also the size of a pack of Gemma 3 270M at
+they are made of; the digest of the weights against Python's; what a pack says about the tokenizer against the metadata of
+the file that tincture makes of the checkpoint, read by gguf-py. With --models also the size of a pack of Gemma 3 270M at
 default settings. Exit status 1 on the first thing that is not so.
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -112,6 +114,43 @@ def tiny(tincture, folder, golden, entry, scratch):
     return worst
 
 
+def reading(tincture, folder, scratch):
+    """How texts became tokens, and the facts about the tokenizer, recomputed from a GGUF's metadata."""
+    from gguf import GGUFReader
+
+    prompts, path, file = scratch / "texts.jsonl", scratch / "texts.pack", scratch / "file.gguf"
+    lines = [{"text": "The patient has dyspnoea."}, {"text": "a"}, {"ids": [3, 4]}]
+    prompts.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run(tincture, "record", str(folder), "--prompts", str(prompts), "-o", str(path), "--tokens", "4", "--force")
+    run(tincture, "convert", str(folder), "-o", str(file), "--force", "--quiet")
+    index = Reader(path).index
+    found = [(p["text"], p["form"], p["cut"]) for p in index["prompts"]]
+    short = found[1][2]
+    need(found == [(lines[0]["text"], "text", True), ("a", "text", short), (None, None, False)], f"{folder.name}: {found}")
+    fields = {key: field.contents() for key, field in GGUFReader(file).fields.items() if key.startswith("tokenizer.")}
+
+    def strings(values):
+        parts = (value.encode() for value in values)
+        return hashlib.sha256(b"".join(len(p).to_bytes(4, "little") + p for p in parts)).hexdigest()
+
+    facts = {"model": fields["tokenizer.ggml.model"], "pre": fields["tokenizer.ggml.pre"],
+             "types": hashlib.sha256(np.asarray(fields["tokenizer.ggml.token_type"], "<i4").tobytes()).hexdigest()}
+    if facts["model"] == "llama":
+        facts["scores"] = hashlib.sha256(np.asarray(fields["tokenizer.ggml.scores"], "<f4").tobytes()).hexdigest()
+    if facts["model"] == "gpt2":
+        facts["merges"] = strings(fields["tokenizer.ggml.merges"])
+    names = {"unk": "unknown", "sep": "seperator", "pad": "padding"}
+    for role in ("bos", "eos", "unk", "sep", "pad", "mask", "eot"):
+        if (key := f"tokenizer.ggml.{names.get(role, role)}_token_id") in fields:
+            facts[role] = str(fields[key])
+    if "tokenizer.chat_template" in fields:
+        facts["chatTemplate"] = hashlib.sha256(fields["tokenizer.chat_template"].encode()).hexdigest()
+    for key, value in facts.items():
+        need(index["tokenizer"].get(key) == value, f"{folder.name}: {key} is {index['tokenizer'].get(key)}, not {value}")
+    need(index["vocabulary"]["digest"] == strings(fields["tokenizer.ggml.tokens"]), f"{folder.name}: the tokens' digest")
+    return len(facts)
+
+
 def real_size(tincture, models, scratch):
     """A pack of 256 positions at default settings, an eighth of the 2,048 that may take 40 MB."""
     prompts, path = scratch / "size.jsonl", scratch / "size.pack"
@@ -138,7 +177,8 @@ def main():
             if not folder.is_dir():
                 continue
             worst = tiny(options.tincture, folder, golden, entry, scratch)
-            print(f"{name}: worst NMSE {worst:.1e}", flush=True)
+            facts = reading(options.tincture, folder, scratch)
+            print(f"{name}: worst NMSE {worst:.1e}, {facts} facts about the tokenizer", flush=True)
             count += 1
         need(count > 10, "the tiny checkpoints are missing")
         if options.models:

@@ -11,6 +11,7 @@ DIR holds gemma3-270m and minilm (tools/models/*.py). `tincture record --full` r
  - our BF16, Q8_0 and Q4_K_M files of Gemma in engine arithmetic on 200 tokens; logits are compared with those of stock
    llama.cpp on the same file, and with how far llama.cpp is from itself when it takes the tokens one at a time;
 
+`tincture verify` with its built-in texts passes files that are right, and refuses a wrong attention window and a wrong score;
 and `tincture run` continues a text with files of every recipe, which stock llama.cpp must find likely.
 
 Exit status 1 at the first thing that is not so.
@@ -218,6 +219,34 @@ def generation(options, record):
     os.remove(gguf)
 
 
+def built_in(options, record):
+    """The built-in texts of `verify`: a right file passes, a wrong window and a wrong tokenizer do not."""
+    source, gguf = os.path.join(options.models, "gemma3-270m"), os.path.join(record.work, "v.gguf")
+    wrong = os.path.join(record.work, "w.gguf")
+
+    def verify(path):
+        start = time.monotonic()
+        done = subprocess.run([options.tincture, "verify", path, "--against", source, "--json"], stdout=subprocess.PIPE)
+        return done.returncode, json.loads(done.stdout), time.monotonic() - start
+
+    run([options.tincture, "convert", source, "-o", gguf, "--quiet"])
+    status, report, seconds = verify(gguf)
+    longest = max(p["tokenCount"] for p in report["prompts"])
+    check(status == 0 and all(c["result"] == "holds" for c in report["reading"]) and longest > 1_100,
+          f"verify, built-in texts: {report['tokenCount']} tokens, the longest text {longest} (more than 1,100), {seconds:.1f} s")
+    with open(gguf, "rb") as f:
+        content = f.read()
+    for key, value in (("gemma3.attention.sliding_window", 1024), ("gemma3.attention.sliding_window", 256),
+                       ("tokenizer.ggml.bos_token_id", 3)):
+        name = key.encode()
+        # Key, type (4 is U32), value.
+        at = content.index(len(name).to_bytes(8, "little") + name + (4).to_bytes(4, "little")) + 12 + len(name)
+        with open(wrong, "wb") as f:
+            f.write(content[:at] + value.to_bytes(4, "little") + content[at + 4:])
+        status, report, _ = verify(wrong)
+        check(status == 1, f"{key} {value} is refused: {report['verdict']}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tincture", required=True)
@@ -225,9 +254,9 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--positions", type=int, default=TOKENS)
     parser.add_argument("--live", action="store_true")
-    parser.add_argument("--only", choices=["gemma", "minilm", "engine", "generation"])
+    parser.add_argument("--only", choices=["gemma", "minilm", "engine", "generation", "built-in"])
     options = parser.parse_args()
-    parts = {"minilm": minilm, "gemma": gemma, "engine": engine, "generation": generation}
+    parts = {"minilm": minilm, "gemma": gemma, "engine": engine, "generation": generation, "built-in": built_in}
     with tempfile.TemporaryDirectory() as work:
         record = Recorder(options, work)
         for name, part in parts.items():

@@ -1,14 +1,44 @@
 #!/usr/bin/env bash
-# Writes formats/config/engine-keys.json5 from llama.cpp's table of metadata keys.
+# Writes formats/config/engine-keys.json5 from llama.cpp's table of metadata keys and the places that read them.
 # Usage: tools/golden/engine_keys.sh LLAMA_CPP_FOLDER
 set -euo pipefail
-table="$1/src/llama-arch.cpp"
+source="$1/src"
 cd "$(dirname "$0")/../.."
+
+# The table: enumerator and key, {arch} for the architecture.
+table=$(grep -o '{ LLM_KV_[A-Z0-9_]*, *"[^"]*"' "$source/llama-arch.cpp" |
+  sed 's/{ \(LLM_KV_[A-Z0-9_]*\), *"\(.*\)"/\1 \2/; s/ %s\./ {arch}./')
+
+# keys NAME [START]: the keys of the table (that start so) whose enumerators stand in the text on standard input, as the
+# member NAME.
+keys() {
+  echo "  \"$1\": ["
+  { grep -o 'LLM_KV_[A-Z0-9_]*' || true; } | LC_ALL=C sort -u | LC_ALL=C join - <(LC_ALL=C sort <<<"$table") |
+    cut -d' ' -f2- | { grep "^${2:-}" || true; } | LC_ALL=C sort -u | sed 's/.*/    "&",/'
+  echo "  ],"
+}
+
+# What one function of llama-model.cpp reads, without what another architecture alone does.
+function_of_model() {
+  sed -n "/^void llama_model_base::$1(/,/^}/p" "$source/llama-model.cpp" |
+    sed '/if (arch == LLM_ARCH_[A-Z_]*) {/,/^    }/d'
+}
+
 {
-  echo '// Metadata keys that llama.cpp reads, {arch} for the architecture: the table LLM_KV_NAMES of src/llama-arch.cpp'
-  echo "// and the dense heads; made from llama-cpp-python 0.3.36's copy by tools/golden/engine_keys.sh."
-  echo '['
-  grep -o '{ LLM_KV_[A-Z0-9_]*, *"[^"]*"' "$table" | sed 's/.*"\(.*\)"/\1/; s/^%s\./{arch}./' |
-    LC_ALL=C sort -u | sed 's/.*/  "&",/'
-  echo ']'
+  echo '// Metadata keys that llama.cpp reads, {arch} for the architecture, by who reads them: "general" whatever the file is'
+  echo '// (the keys without {arch} of the table LLM_KV_NAMES in src/llama-arch.cpp), "every" whatever the architecture'
+  echo '// (load_hparams in src/llama-model.cpp), and each architecture for itself (src/models/NAME.cpp).'
+  echo "// Made from llama-cpp-python 0.3.36's copy by tools/golden/engine_keys.sh."
+  echo '{'
+  grep -v ' {arch}\.' <<<"$table" | cut -d' ' -f1 | keys general
+  function_of_model load_hparams | keys every '{arch}'
+  for file in formats/architectures/*.json5; do
+    sed -n 's/^  name: "\(.*\)",/\1/p' "$file"
+  done | LC_ALL=C sort -u | while read -r name; do
+    {
+      cat "$source/models/$name.cpp"
+      if grep -q load_swa_pattern "$source/models/$name.cpp"; then function_of_model load_swa_pattern; fi
+    } | keys "$name" '{arch}'
+  done
+  echo '}'
 } >formats/config/engine-keys.json5

@@ -65,7 +65,9 @@ enum Export {
     let options = try exportOptions(invocation)
     let checkpoint = try Checkpoint.open(invocation.path)
     let resources = invocation.resources
-    let model = try checkpoint.bind(binding(invocation, resources.memory))
+    var binding = binding(invocation, resources.memory)
+    binding.decidedKeys = Set(options.metadata.map(\.key))
+    let model = try checkpoint.bind(binding)
     try invocation.cancellation.check()
     let plan = try ExportPlan(
       model, recipe: try recipe(model), options: options, statistics: statistics)

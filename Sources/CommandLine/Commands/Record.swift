@@ -62,7 +62,7 @@ enum RecordCommand {
       let prompts = try PromptFile.open(path: promptsPath)
       let job = RecordJob(
         checkpoint, prompts: prompts.prompts, to: output, replacing: invocation.replaces,
-        options: options, otherInputs: [promptsPath])
+        options: options, otherInputs: [promptsPath], promptFile: prompts)
       let report =
         try invocation.isDryRun ? job.rehearse(invocation.resources) : job.run(invocation.resources)
       return Outcome(text: ReportText.record(report), json: report.json)

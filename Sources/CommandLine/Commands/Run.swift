@@ -128,7 +128,7 @@ enum RunCommand {
     _ invocation: Invocation, _ generator: TextGenerator, _ sampler: inout Sampler, limit: Int?
   ) throws(TinctureError) -> Outcome {
     let template = try ChatFormat(
-      generator.bound, tokenizer: generator.tokenizer, now: .present())
+      generator.checkpoint, tokenizer: generator.tokenizer, now: .present())
     let isTerminal = Console.isTerminal(.input) && Console.isTerminal(.output)
     let input = LineReader(cancellation: invocation.cancellation)
     var messages: [ChatMessage] = []

@@ -28,7 +28,10 @@ enum TokenizeCommand {
         "no-special", "Put no tokens around the text (no <bos>, no [CLS] and [SEP])."),
       .flag(
         "no-parse-special",
-        "Take control tokens that are written in the text, such as <eos>, for ordinary text."),
+        """
+        Take control tokens that are written in the text, such as <eos>, for ordinary text. Not with --chat, \
+        nor for messages: their template writes such tokens.
+        """),
       .flag("ids", "Print ids only, without the tokens' texts."),
       .flag("decode", "Also print the text that the ids decode to."),
     ] + CommonOptions.all.filter { ["threads", "quiet", "json", "help"].contains($0.name) },
@@ -59,6 +62,12 @@ enum TokenizeCommand {
         given.isEmpty
           ? "a text is missing" : "\(given.joined(separator: " and ")) exclude each other",
         command: invocation.command, expected: "one of TEXT, --file F and --prompts FILE")
+    }
+    guard !parsed.has("chat") || !parsed.has("no-parse-special") else {
+      throw ArgumentParser.usage(
+        "argument.conflict", "--chat and --no-parse-special exclude each other",
+        command: invocation.command,
+        advice: "leave one out: the control tokens that a chat template writes must be found")
     }
     let model = try Model(invocation.path)
     var prompts: [Prompt] = []
@@ -101,19 +110,25 @@ enum TokenizeCommand {
   /// A tokenizer with the chat template that belongs to it.
   private struct Model {
     let tokenizer: Tokenizer
-    private let template: Result<ChatTemplate, TinctureError>
+    private let chat: Result<ChatFormat, TinctureError>
 
     /// Of a model, or of a folder that may lack the weights.
     init(_ path: String) throws(TinctureError) {
+      let own: Tokenizer
       if Folder.kind(path) == .folder {
         let files = try TokenizerFiles.open(folder: path, wholeJSON: true)
-        tokenizer = try Tokenizer(files)
-        template = Result { () throws(TinctureError) in try ChatTemplate.of(files) }
+        own = try Tokenizer(files)
+        chat = Result { () throws(TinctureError) in
+          try ChatFormat(files, tokenizer: own, now: .present())
+        }
       } else {
         let checkpoint = try Checkpoint.open(path)
-        tokenizer = try Tokenizer.open(checkpoint)
-        template = Result { () throws(TinctureError) in try ChatTemplate.open(checkpoint) }
+        own = try Tokenizer.open(checkpoint)
+        chat = Result { () throws(TinctureError) in
+          try ChatFormat(checkpoint, tokenizer: own, now: .present())
+        }
       }
+      tokenizer = own
     }
 
     func ids(_ prompt: Prompt, _ parsed: ParsedArguments) throws(TinctureError) -> [Int32] {
@@ -124,20 +139,22 @@ enum TokenizeCommand {
         return tokenizer.encode(
           text, addSpecial: !parsed.has("no-special"), parseSpecial: parsesSpecial)
       case .text(let text):
-        return try conversation([ChatMessage(role: "user", content: text)])
-      case .messages(let messages): return try conversation(messages)
+        return try conversation([ChatMessage(role: "user", content: text)], parsed)
+      case .messages(let messages): return try conversation(messages, parsed)
       }
     }
 
-    /// The template writes the special tokens itself.
-    private func conversation(_ messages: [ChatMessage]) throws(TinctureError) -> [Int32] {
-      func text(_ id: Int32?) -> String {
-        id.flatMap { tokenizer.text(of: $0) }.map { String(decoding: $0, as: UTF8.self) } ?? ""
+    private func conversation(
+      _ messages: [ChatMessage], _ parsed: ParsedArguments
+    ) throws(TinctureError) -> [Int32] {
+      guard !parsed.has("no-parse-special") else {
+        throw TinctureError(
+          .init("argument.conflict", .usage),
+          "--no-parse-special does not go with a conversation",
+          expected: "texts: the control tokens that a chat template writes must be found",
+          advice: "leave --no-parse-special out")
       }
-      let text = try template.get().render(
-        messages: messages, addGenerationPrompt: true, bosToken: text(tokenizer.bosID),
-        eosToken: text(tokenizer.eosID), now: .present())
-      return tokenizer.encode(text, addSpecial: false)
+      return try chat.get().tokens(messages, addGenerationPrompt: true)
     }
   }
 

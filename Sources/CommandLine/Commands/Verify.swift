@@ -19,7 +19,7 @@ enum VerifyCommand {
       Parity.arithmetic,
       .value(
         "prompts", "FILE", hint: .path,
-        "Prompts for a reference that is a model, as for 'record'. Default: nine built-in texts."),
+        "Prompts for a reference that is a model, as for 'record'. Default: ten built-in texts."),
       .value(
         "tokens", "N", hint: .number,
         "Cut each of these prompts to its first N tokens."),
@@ -37,7 +37,11 @@ enum VerifyCommand {
       """
       Exit status 0 when every limit holds, 1 when one does not. The prompts are the pack's; the model must \
       have the same vocabulary. When layers were recorded, the first one that departs is named.
+      """,
       """
+      The model's own tokenizer reads the prompts' texts too, and what it is made of is compared: a token \
+      that differs is a no. The logits compared are those of the reference's tokens.
+      """,
     ],
     examples: [
       ("tincture verify q4.gguf --against gemma-3-270m", "in one go, with built-in texts"),
@@ -61,8 +65,9 @@ enum VerifyCommand {
     let start = ContinuousClock.now
     let parsed = invocation.parsed
     let against = try invocation.required("against")
-    let prompts: [Prompt]? =
-      if let path = parsed.value("prompts") { try PromptFile.open(path: path).prompts } else { nil }
+    let promptFile: PromptFile? =
+      if let path = parsed.value("prompts") { try PromptFile.open(path: path) } else { nil }
+    let prompts = promptFile?.prompts
     var skipFirst = 0
     if let text = parsed.value("skip-first") {
       skipFirst = try ValueParser.count(text, option: "skip-first", limit: 1 << 22)
@@ -82,7 +87,7 @@ enum VerifyCommand {
     let job = VerifyJob(
       candidate, against: reference, tolerance: parsed.value("tolerance"),
       arithmetic: try Parity.arithmetic(parsed), skipFirst: skipFirst, tokenLimit: tokenLimit,
-      minimumPositions: minimumPositions)
+      minimumPositions: minimumPositions, promptFile: promptFile)
     let outputs = ParityReport.Outputs(
       html: parsed.value("report"), junit: parsed.value("junit"), replacing: invocation.replaces)
     try job.check(outputs, otherInputs: [against, parsed.value("prompts")].compactMap { $0 })
@@ -99,7 +104,7 @@ enum VerifyCommand {
     let seconds = Text.seconds(ContinuousClock.now - start)
     try report.write(outputs, seconds: seconds)
     return Outcome(
-      status: report.verdict.isPassed ? .success : .negative,
+      status: report.isPassed ? .success : .negative,
       text: ReportText.verdict(report, seconds: seconds),
       json: report.json(withPositions: parsed.has("positions"))
         + [("threads", .int(invocation.threads)), ("seconds", .double(seconds))])

@@ -1,0 +1,310 @@
+import TinctureContainers
+import TinctureCore
+
+/// The numbers of a GGUF file's metadata, read with the types, fallbacks and contradictions that llama.cpp knows.
+///
+/// Sources: llama.cpp `src/llama-model.cpp` (load_hparams, load_swa_pattern), `src/models/NAME.cpp`
+/// (load_arch_hparams).
+struct GGUFHyperparameters {
+  let keys: GGUFKeys
+  let architecture: Architecture
+  private(set) var values = Hyperparameters()
+
+  /// - Parameter tokenCount: size of the vocabulary.
+  /// - Throws: `gguf.metadata` for a key that is missing, mistyped, out of range, or says another thing than a second
+  ///   key.
+  init(
+    _ keys: GGUFKeys, _ architecture: Architecture, tokenCount: Int
+  ) throws(TinctureError) {
+    self.keys = keys
+    self.architecture = architecture
+    let layers = try required(.layers, "block_count", layers: nil)
+    try required(.width, "embedding_length", layers: nil)
+    try required(.contextLength, "context_length", layers: nil)
+    try required(.heads, "attention.head_count", layers: layers)
+    try required(.feedForward, "feed_forward_length", layers: layers)
+    values.set(.vocabulary, integer: tokenCount)
+    try readKeyValueHeads(layers: layers)
+    try readHeadSize()
+    try readNumbers()
+    let types = "tokenizer.ggml.token_type_count"
+    if let count = try keys.optionalInteger(types) {
+      values.set(.tokenTypes, integer: count)
+    } else if architecture.tensors.contains(where: { $0.shape.contains(.tokenTypes) }) {
+      throw keys.missing(types, "a uint32")
+    }
+    try readClasses()
+    try checkZeros()
+    try checkRotary()
+    try checkWindow(layers: layers)
+    _ = try keys.optionalFlag(key("attention.causal"))
+    if let pooling = try keys.optionalInteger(key("pooling_type")), pooling > 4 {
+      throw keys.failure(
+        key("pooling_type"), "there is no such pooling",
+        expected: "0 (none), 1 (mean), 2 (cls), 3 (last) or 4 (rank)")
+    }
+  }
+
+  private func key(_ name: String) -> String { architecture.name + "." + name }
+
+  /// The bounds that config.json's field of that meaning has.
+  private func limits(_ name: Hyperparameter) -> (minimum: Double, maximum: Double) {
+    for field in architecture.fields {
+      if case .hyperparameter(name, let minimum, let maximum) = field.meaning {
+        return (minimum, maximum)
+      }
+    }
+    return (name.kind == .integer ? 1 : 0, Double(1 << 30))
+  }
+
+  @discardableResult
+  private mutating func required(
+    _ name: Hyperparameter, _ suffix: String, layers: Int?
+  ) throws(TinctureError) -> Int {
+    let key = key(suffix)
+    let value =
+      if let layers { try keys.optionalLayered(key, layers: layers) } else {
+        try keys.optionalInteger(key)
+      }
+    guard let value else { throw keys.missing(key, "a uint32") }
+    try check(value, name, key)
+    values.set(name, integer: value)
+    return value
+  }
+
+  private func check(_ value: Int, _ name: Hyperparameter, _ key: String) throws(TinctureError) {
+    let (minimum, maximum) = limits(name)
+    guard Double(value) >= minimum, Double(value) <= maximum else {
+      throw keys.failure(
+        key, "the number is out of range", expected: "\(Int(minimum)) to \(Int(maximum))")
+    }
+  }
+
+  /// As many as heads when the file does not say.
+  private mutating func readKeyValueHeads(layers: Int) throws(TinctureError) {
+    let heads = try values.require(.heads)
+    let key = key("attention.head_count_kv")
+    let value = try keys.optionalLayered(key, layers: layers) ?? heads
+    try check(value, .keyValueHeads, key)
+    guard heads % value == 0 else {
+      throw keys.failure(
+        key, "the heads cannot be shared out evenly", expected: "a number that divides \(heads)")
+    }
+    values.set(.keyValueHeads, integer: value)
+  }
+
+  /// Keys, values and the rotation of all layers have one size: width over heads when the file does not say.
+  private mutating func readHeadSize() throws(TinctureError) {
+    let width = try values.require(.width)
+    let heads = try values.require(.heads)
+    let keySize = key("attention.key_length")
+    let own = try keys.optionalInteger(keySize)
+    if own == nil, width % heads != 0 {
+      throw keys.failure(
+        key("attention.head_count"), "the heads cannot share the width evenly",
+        expected: "a number that divides \(width), or \(keySize)")
+    }
+    let size = own ?? width / heads
+    try check(size, .headSize, keySize)
+    values.set(.headSize, integer: size)
+    // Queries as wide as the model, whatever the heads: qwen2.cpp, bert.cpp.
+    let query = architecture.tensors.first { $0.role == .attnQ }
+    if query?.shape.first == .width, values.size(.queryRows) != width {
+      throw keys.failure(
+        key("attention.head_count"), "the heads together are not as wide as the model",
+        expected: "\(width) divided by \(keySize), which is \(size)")
+    }
+    let valueSize = key("attention.value_length")
+    if try keys.optionalInteger(valueSize) == nil, size != width / heads {
+      throw keys.failure(
+        valueSize, "the key is missing, and llama.cpp computes with width over heads in its place",
+        expected: "\(size), as \(keySize)")
+    }
+    for suffix in [
+      "attention.value_length", "attention.key_length_swa", "attention.value_length_swa",
+    ] {
+      guard let other = try keys.optionalInteger(key(suffix)), other != size else { continue }
+      throw keys.failure(
+        key(suffix), "keys and values of different sizes are not computed for this architecture",
+        expected: "\(size), as \(own == nil ? "width over heads" : keySize)")
+    }
+  }
+
+  private mutating func readNumbers() throws(TinctureError) {
+    for rule in architecture.metadata {
+      guard case .hyperparameter(let name) = rule.source, name.kind == .number else { continue }
+      let key = EngineLedger.key(rule.key, architecture.name)
+      guard let value = try keys.optionalNumber(key) else {
+        if name == .normEpsilon { throw keys.missing(key, "a float32") }
+        continue
+      }
+      // Where the engine has no cap of its own, 0 is none.
+      let hasNoCap =
+        name == .finalSoftCap && architecture.graph.finalSoftCap == nil
+        || name == .attentionSoftCap && architecture.graph.attentionSoftCap == nil
+      if hasNoCap, value == 0 { continue }
+      let (minimum, maximum) = limits(name)
+      guard Float(value) >= Float(minimum), Float(value) <= Float(maximum) else {
+        throw keys.failure(
+          key, "the number is out of range", expected: "\(minimum) to \(maximum)")
+      }
+      values.set(name, number: value)
+    }
+  }
+
+  /// Classes of a classifier: as many as labels, one without any.
+  private mutating func readClasses() throws(TinctureError) {
+    let key = key("classifier.output_labels")
+    switch keys.file.value(key) {
+    case nil: values.set(.classes, integer: 1)
+    case .array(.strings(let labels)): values.set(.classes, integer: max(1, labels.count))
+    default:
+      throw keys.failure(key, "the key has another type", expected: "an array of strings")
+    }
+  }
+
+  /// What would make another model of it: experts, prediction layers, rows of another width.
+  private func checkZeros() throws(TinctureError) {
+    for suffix in ["expert_count", "expert_used_count", "nextn_predict_layers"] {
+      guard let count = try keys.optionalInteger(key(suffix)), count != 0 else { continue }
+      throw keys.failure(
+        key(suffix), "the tensors are those of a model without experts and prediction layers",
+        expected: "0, or no such key")
+    }
+    let width = try values.require(.width)
+    if let output = try keys.optionalInteger(key("embedding_length_out")), output != width {
+      throw keys.failure(
+        key("embedding_length_out"), "no tensor makes rows of that length", expected: "\(width)")
+    }
+  }
+
+  private func checkRotary() throws(TinctureError) {
+    let size = try values.require(.headSize)
+    let isRotated = architecture.rotary != nil
+    for suffix in ["rope.dimension_count", "rope.dimension_count_swa"] {
+      let turned = try keys.optionalInteger(key(suffix))
+      guard isRotated, (turned ?? size) != size || size % 2 != 0 else { continue }
+      throw keys.failure(
+        key(suffix), "these models turn all of each head, in pairs",
+        expected: size % 2 == 0 ? "\(size)" : "heads of an even size, not \(size)")
+    }
+    for suffix in ["rope.freq_base", "rope.freq_base_swa"] {
+      if let base = try keys.optionalNumber(key(suffix)), base <= 0 {
+        throw keys.failure(key(suffix), "the base is out of range", expected: "above 0")
+      }
+    }
+    for suffix in ["rope.scaling.factor", "rope.scale_linear", "rope.scaling.attn_factor"] {
+      if let factor = try keys.optionalNumber(key(suffix)), factor < 0 {
+        throw keys.failure(key(suffix), "the factor is out of range", expected: "0 or more")
+      }
+    }
+    let types = ["none", "linear", "yarn", "longrope"]
+    if let type = try keys.optionalString(key("rope.scaling.type")), !types.contains(type) {
+      throw keys.failure(
+        key("rope.scaling.type"), "there is no such scaling",
+        expected: types.joined(separator: ", "))
+    }
+    let original = key("rope.scaling.original_context_length")
+    if let context = try keys.optionalInteger(original), context == 0 {
+      throw keys.failure(original, "the length is out of range", expected: "1 or more")
+    }
+    _ = try keys.optionalFlag(key("rope.scaling.finetuned"))
+  }
+
+  /// Only where llama.cpp windows layers at all; elsewhere it does not look at the keys.
+  private func checkWindow(layers: Int) throws(TinctureError) {
+    guard let rule = architecture.window, rule.engine == .pattern else { return }
+    let sizeKey = key("attention.sliding_window")
+    let size = try keys.optionalInteger(sizeKey) ?? architecture.graph.windowSize
+    guard let size else {
+      if rule.isSizeAlwaysWritten { throw keys.missing(sizeKey, "a uint32") }
+      return
+    }
+    guard size <= 1 << 30, size > 0 || !rule.isSizeAlwaysWritten else {
+      throw keys.failure(
+        sizeKey, "the window is out of range",
+        expected: "\(rule.isSizeAlwaysWritten ? 1 : 0) to 2^30")
+    }
+    let patternKey = sizeKey + "_pattern"
+    let count: Int
+    switch keys.file.value(patternKey) {
+    case .array(.bool(let flags)): count = flags.count
+    case .array(.uint32(let flags)): count = flags.count
+    case .array(.int32(let flags)): count = flags.count
+    case nil, .uint32: return
+    default:
+      throw keys.failure(
+        patternKey, "the key has another type", expected: "a uint32, or a flag for each layer")
+    }
+    guard count == layers else {
+      throw keys.failure(
+        patternKey, "the list does not name every layer", expected: "\(layers) flags",
+        advice: "llama.cpp would let the layers that are not named see everything; correct the list"
+      )
+    }
+  }
+}
+
+extension GGUFHyperparameters {
+  /// A dimension's size and the keys that say it, for errors.
+  func size(_ dimension: Dimension) -> (size: Int?, keys: [String]) {
+    let names: [String] =
+      switch dimension {
+      case .vocabulary: ["tokenizer.ggml.tokens"]
+      case .width: [key("embedding_length")]
+      case .feedForward: [key("feed_forward_length")]
+      case .headSize, .rotaryPairs: [headSizeKey]
+      case .contextLength: [key("context_length")]
+      case .tokenTypes: ["tokenizer.ggml.token_type_count"]
+      case .queryRows: [key("attention.head_count"), headSizeKey]
+      case .keyValueRows: [key("attention.head_count_kv"), headSizeKey]
+      case .queryKeyValueRows:
+        [key("attention.head_count"), key("attention.head_count_kv"), headSizeKey]
+      case .classes: [key("classifier.output_labels")]
+      case .any: []
+      }
+    return (values.size(dimension), names)
+  }
+
+  private var headSizeKey: String { key("attention.key_length") }
+
+  /// Holds a tensor's shape against the metadata.
+  ///
+  /// - Throws: `tensors.shape` with the keys that say the shape.
+  func check(_ info: TensorInfo, _ rule: TensorRule, file: String) throws(TinctureError) {
+    var shape = rule.shape.map { (name: $0.rawValue, value: size($0)) }
+    if rule.role == .denseHead { shape = try denseShape(rule.to.text) }
+    guard !shape.isEmpty else { return }
+    let expected = shape.map { $0.value.size ?? 0 }
+    guard info.shape.dimensions != expected else { return }
+    var names: [String] = []
+    for key in shape.flatMap(\.value.keys) where !names.contains(key) { names.append(key) }
+    throw TinctureError(
+      .init("tensors.shape", .invalidInput),
+      "the tensor's shape is not what the file's metadata says",
+      place: .init(file: file, tensor: info.name),
+      expected: "\(expected) (\(shape.map(\.name).joined(separator: " × ")), from "
+        + names.joined(separator: ", ") + ")",
+      found: info.shape.description,
+      advice: "llama.cpp would not load such a file; convert it from the checkpoint again")
+  }
+
+  /// Dense heads give their sizes in keys of their own: outputs × inputs, of which the model's side is its width.
+  private func denseShape(
+    _ name: String
+  ) throws(TinctureError) -> [(name: String, value: (size: Int?, keys: [String]))] {
+    let head = String(name.prefix { $0 != "." })
+    let width = try values.require(.width)
+    var sizes: [(name: String, value: (size: Int?, keys: [String]))] = []
+    for (side, isModel) in [("out", head == "dense_3"), ("in", head == "dense_2")] {
+      let key = key("\(head)_feat_\(side)")
+      guard let size = try keys.optionalInteger(key) else { throw keys.missing(key, "a uint32") }
+      guard !isModel || size == width else {
+        throw keys.failure(
+          key, "the head does not fit the model", expected: "\(width), the model's width")
+      }
+      sizes.append((side + "puts", (size, [key])))
+    }
+    return sizes
+  }
+}
