@@ -221,7 +221,8 @@ def export(options):
 
 def show(options):
     pack = Reader(options.pack)
-    about = {k: v for k, v in pack.index.items() if k not in ("logits", "tails", "vectors", "stages", "tokens", "prompts")}
+    about = {k: v for k, v in pack.index.items() if k not in ("logits", "tails", "vectors", "stages", "weights", "tokens",
+                                                           "prompts")}
     about["prompts"] = len(pack.index["prompts"])
     about["tokens"] = sum(p["tokenCount"] for p in pack.index["prompts"])
     about["stages"] = len(pack.index["stages"])

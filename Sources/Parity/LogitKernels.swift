@@ -96,6 +96,19 @@ struct LogitKernels: Sendable {
       row.baseAddress, Int64(row.count), Int64(ids.count), ids.baseAddress, scratch.keys)
   }
 
+  /// Finite numbers within the range of halves as little-endian IEEE halves.
+  func halves(_ values: [Float]) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: 2 * values.count)
+    _ = table.value.f32_to_f16(values, &bytes, Int64(values.count))
+    return bytes
+  }
+
+  func numbers(halves bytes: [UInt8]) -> [Float] {
+    var values = [Float](repeating: 0, count: bytes.count / 2)
+    table.value.f16_to_f32(bytes, &values, Int64(values.count))
+    return values
+  }
+
   /// Sums of `state` with each row of `signs`.
   func project(_ signs: [Float], _ state: UnsafeBufferPointer<Float>, into sums: inout [Double]) {
     precondition(signs.count == sums.count * state.count, "\(signs.count) signs")

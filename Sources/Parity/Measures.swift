@@ -8,6 +8,13 @@ public struct StageMeasure: Sendable {
   public let layer: Int?
   /// Estimate of Σ|x − y|² / Σ|x|² over all positions, from the sketches.
   public let normalizedError: Double
+
+  package init(stage: Int, name: String, layer: Int?, normalizedError: Double) {
+    self.stage = stage
+    self.name = name
+    self.layer = layer
+    self.normalizedError = normalizedError
+  }
 }
 
 /// Running sums behind ``StageMeasure``.

@@ -27,6 +27,10 @@ package struct PackDescription: Sendable {
   package var tail: TailDescription?
   /// Sketches of hidden states, when layers were recorded.
   package var stages: StageDescription?
+  /// What changes the computation and is no weight, by name; empty when the producer does not say.
+  package var settings: [(name: String, value: String)]
+  /// Sketches of the weights, where they were recorded.
+  package var weights: WeightSketchDescription?
   /// What the model's tokenizer is made of; nil when the producer did not say.
   package var tokenizer: TokenizerFacts?
 
@@ -34,7 +38,9 @@ package struct PackDescription: Sendable {
     producer: String, arithmetic: String, instructionSet: String?, modelName: String,
     architecture: String, storedTypes: [String], modelDigest: String?, vocabularySize: Int?,
     vocabularyDigest: String?, top: Int?, stages: StageDescription?,
-    tail: TailDescription? = TailDescription(), tokenizer: TokenizerFacts? = nil
+    tail: TailDescription? = TailDescription(), tokenizer: TokenizerFacts? = nil,
+    settings: [(name: String, value: String)] = [],
+    weights: WeightSketchDescription? = nil
   ) {
     self.producer = producer
     self.arithmetic = arithmetic
@@ -47,6 +53,8 @@ package struct PackDescription: Sendable {
     self.vocabularyDigest = vocabularyDigest
     self.top = top
     self.stages = stages
+    self.settings = settings
+    self.weights = weights
     let isWhole = vocabularySize.map { (top ?? $0) >= $0 } ?? true
     self.tail = isWhole ? nil : tail
     self.tokenizer = tokenizer

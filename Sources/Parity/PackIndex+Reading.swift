@@ -17,8 +17,10 @@ extension PackIndex {
         found: version.shortText)
     }
     var known = [
-      "schemaVersion", "producer", "arithmetic", "instructionSet", "model", "vocabulary", "top",
+      "schemaVersion", "producer", "arithmetic", "instructionSet", "model", "vocabulary",
+      "settings", "top",
       "tailSketch", "stageSketch", "prompts", "tokens", "logits", "tails", "vectors", "stages",
+      "weightSketch", "weights",
     ]
     if number > 1 { known.append("tokenizer") }
     for (key, _) in try json.object() {
@@ -51,6 +53,7 @@ extension PackIndex {
     }
     try readVectors(json.member("vectors"))
     try readStages(json.member("stages"))
+    if let list = json.present("weights") { try readWeights(list) }
   }
 
   private static func prompt(
@@ -98,6 +101,18 @@ extension PackIndex {
         throw buckets.error("range", "the number of buckets is no multiple of 8")
       }
     }
+    var weights: WeightSketchDescription?
+    if let node = json.present("weightSketch") {
+      weights = WeightSketchDescription(
+        projectionCount: try count(node.member("projections"), 1...256),
+        seed: try node.member("seed").uint64())
+    }
+    var settings: [(name: String, value: String)] = []
+    if let node = json.present("settings") {
+      for (name, value) in try node.object() {
+        settings.append((try name.string(), try value.string()))
+      }
+    }
     return PackDescription(
       producer: try json.member("producer").string(),
       arithmetic: try json.member("arithmetic").string(),
@@ -106,7 +121,8 @@ extension PackIndex {
       architecture: try model.member("architecture").string(), storedTypes: types,
       modelDigest: try digestText(model.present("digest")), vocabularySize: size,
       vocabularyDigest: try digestText(vocabulary.present("digest")), top: top, stages: stages,
-      tail: tail, tokenizer: try json.present("tokenizer").map(TokenizerFacts.init(_:)))
+      tail: tail, tokenizer: try json.present("tokenizer").map(TokenizerFacts.init(_:)),
+      settings: settings, weights: weights)
   }
 
   private mutating func readLogits(_ list: JSON) throws(TinctureError) {
@@ -229,6 +245,32 @@ extension PackIndex {
     guard let about = description.stages else { return }
     guard stages.count > about.layerCount else {
       throw list.error("order", "stages are missing", expected: "stage \(stages.count)")
+    }
+  }
+
+  private mutating func readWeights(_ list: JSON) throws(TinctureError) {
+    for node in try list.array() {
+      guard let about = description.weights else {
+        throw node.error("value", "there are weights but no weightSketch")
+      }
+      let entry = WeightFrameEntry(
+        tensor: try node.member("tensor").string(),
+        first: try PackIndex.count(node.member("first"), 0...PackIndex.weightRowLimit),
+        rowCount: try PackIndex.count(node.member("rows"), 1...WeightFrame.rowLimit),
+        columnCount: try PackIndex.count(node.member("columns"), 1...PackIndex.vocabularyLimit),
+        frame: try PackIndex.frame(node))
+      // A tensor's rows follow each other.
+      let before = weights.last.flatMap { $0.tensor == entry.tensor ? $0 : nil }
+      guard entry.first == before.map({ $0.first + $0.rowCount }) ?? 0,
+        entry.columnCount == before?.columnCount ?? entry.columnCount
+      else { throw node.error("order", "the rows of a tensor do not follow each other") }
+      let wanted = WeightSketchDescription.byteCount(rows: entry.rowCount, about)
+      guard entry.frame.contentByteCount == wanted else {
+        throw node.error(
+          "value", "the frame holds another number of bytes than its rows need",
+          expected: "\(wanted)", found: "\(entry.frame.contentByteCount)")
+      }
+      weights.append(entry)
     }
   }
 

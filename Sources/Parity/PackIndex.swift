@@ -34,6 +34,7 @@ package struct PackIndex: Sendable {
   static let positionLimit = 1 << 26
   static let vocabularyLimit = 1 << 24
   static let widthLimit = 1 << 20
+  static let weightRowLimit = 1 << 40
 
   package var description: PackDescription
   package var prompts: [Prompt]
@@ -43,6 +44,7 @@ package struct PackIndex: Sendable {
   package var tails: [TailFrameEntry] = []
   package var vectors: [VectorFrameEntry] = []
   package var stages: [StageFrameEntry] = []
+  package var weights: [WeightFrameEntry] = []
 
   /// Tokens of all prompts.
   package var positionCount: Int { prompts.reduce(0) { $0 + $1.tokenCount } }
@@ -77,6 +79,11 @@ package struct PackIndex: Sendable {
           ("size", int(about.vocabularySize)), ("digest", text(about.vocabularyDigest)),
         ])
       ),
+      (
+        "settings",
+        about.settings.isEmpty
+          ? .null : .object(about.settings.map { ($0.name, .string($0.value)) })
+      ),
       ("tokenizer", about.tokenizer?.json ?? .null),
       ("top", int(about.top)),
       (
@@ -86,6 +93,12 @@ package struct PackIndex: Sendable {
         } ?? .null
       ),
       ("stageSketch", stageDescription),
+      (
+        "weightSketch",
+        about.weights.map {
+          .object([("projections", .int($0.projectionCount)), ("seed", .uint($0.seed))])
+        } ?? .null
+      ),
       (
         "prompts",
         .array(
@@ -135,6 +148,17 @@ package struct PackIndex: Sendable {
         "stages",
         .array(
           stages.map { .object([("stage", .int($0.stage))] + PackIndex.members($0.frame)) })
+      ),
+      (
+        "weights",
+        .array(
+          weights.map {
+            .object(
+              [
+                ("tensor", .string($0.tensor)), ("first", .int($0.first)),
+                ("rows", .int($0.rowCount)), ("columns", .int($0.columnCount)),
+              ] + PackIndex.members($0.frame))
+          })
       ),
     ])
     return json.serialized(pretty: false)

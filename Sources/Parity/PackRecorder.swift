@@ -194,6 +194,22 @@ package final class PackRecorder {
     stagePlace = (stage + 1, 0)
   }
 
+  /// Takes in the sketches of some rows of a tensor's weights, in order; at most ``weightRows`` at a time.
+  package func weights(_ tensor: String, first: Int, columns: Int, sketches: [Float])
+    throws(TinctureError)
+  {
+    guard let about = index.description.weights else {
+      preconditionFailure("no weights were announced")
+    }
+    index.weights.append(
+      WeightFrameEntry(
+        tensor: tensor, first: first, rowCount: sketches.count / (about.projectionCount + 1),
+        columnCount: columns,
+        frame: try writer.append(WeightFrame.encoded(sketches, about, kernels))))
+  }
+
+  package static var weightRows: Int { WeightFrame.rowLimit }
+
   /// Takes in an encoder's rows: `columns` numbers each.
   package func vectors(
     _ kind: VectorKind, prompt: Int, columns: Int, rows: UnsafeBufferPointer<Float>

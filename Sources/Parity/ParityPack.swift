@@ -63,6 +63,27 @@ package struct ParityPack: Sendable {
       .map { Float(bitPattern: $0) }
   }
 
+  /// The sketches of a tensor's rows: for each its squared length, then the sums with signs.
+  ///
+  /// - Throws: `pack.weights` for lengths that are no lengths.
+  package func weights(_ entry: WeightFrameEntry) throws(TinctureError) -> [Float] {
+    guard let about = description.weights else { return [] }
+    let name = "weights of \(entry.tensor)"
+    let bytes = try file.read(entry.frame, name: name)
+    let numbers = WeightFrame.decoded(
+      bytes, rows: entry.rowCount, about, try LogitKernels())
+    let stride = about.projectionCount + 1
+    for (index, number) in numbers.enumerated() {
+      guard number.isFinite, index % stride != 0 || number >= 0 else {
+        throw TinctureError(
+          .init("pack.weights", .invalidInput), "a sketch holds an impossible number",
+          place: .init(file: file.file.path, byteOffset: entry.frame.byteOffset, key: name),
+          found: "\(number)")
+      }
+    }
+    return numbers
+  }
+
   /// The sketches of a stage, all prompts in order.
   package func stage(_ entry: StageFrameEntry) throws(TinctureError) -> [Float] {
     let bytes = try file.read(entry.frame, name: "stage \(entry.stage)")

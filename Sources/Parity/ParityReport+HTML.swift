@@ -33,7 +33,7 @@ extension ParityReport {
       let limit = verdict.checks.first { $0.key == .stageError }?.limit
       let words =
         departure.map {
-          "<p>The first stage above the limit is <b>\(Markup.escaped($0.name))</b>: look there for what is wrong.</p>"
+          "<p>The model departs at <b>\(Markup.escaped($0.name))</b> (\(Markup.escaped($0.reason))): look there for what is wrong.</p>"
         }
         ?? "<p>Errors grow slowly from layer to layer; a jump would point to the layer at fault.</p>"
       body.append(

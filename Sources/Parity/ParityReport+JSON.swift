@@ -32,8 +32,9 @@ extension ParityReport {
               ])
             })
         ))
-      members.append(("departure", departure.map { .string($0.name) } ?? .null))
     }
+    members.append(("departure", departure.map { .string($0.name) } ?? .null))
+    members.append(("departureReason", departure.map { .string($0.reason) } ?? .null))
     for kind in VectorKind.allCases {
       guard let vectors = measures.combined(kind) else { continue }
       members.append(

@@ -72,8 +72,8 @@ public struct ParityReport: Sendable {
   public let worst: [Place]
   public let prompts: [PromptSummary]
   public let tokenCount: Int
-  /// The first stage whose error passes the tolerance's limit; nil when none does, or none was measured.
-  public let departure: StageMeasure?
+  /// Where the candidate parts from the reference; nil when it passes, or nothing tells where.
+  public var departure: Departure? { verdict.departure }
 
   /// - Parameter tokenText: what the candidate's vocabulary has for an id.
   package init(
@@ -88,9 +88,6 @@ public struct ParityReport: Sendable {
     self.skipFirst = skipFirst
     self.notes = notes
     tokenCount = pack.index.positionCount
-    departure = verdict.checks.first { $0.key == .stageError }.flatMap {
-      Verdict.departure(measures.stages, limit: $0.limit)
-    }
     func token(_ id: Int32) -> String {
       if id < 0 { return "(no number)" }
       guard let bytes = tokenText(id), !bytes.isEmpty else { return "token \(id)" }
@@ -168,7 +165,7 @@ public struct ParityReport: Sendable {
     let failed = verdict.failed.map(\.key.title).joined(separator: ", ")
     var text =
       "The model does not say what the reference says: outside the tolerance \(verdict.toleranceName) in \(failed)."
-    if let departure { text += " The first stage that departs is \(departure.name)." }
+    if let departure { text += " It departs at \(departure.name): \(departure.reason)." }
     return text
   }
 }
@@ -220,7 +217,7 @@ public enum Figure {
   /// A check's value or limit in its unit.
   public static func text(_ value: Double, of key: LimitKey) -> String {
     switch key {
-    case .positions: fixed(value, 0)
+    case .positions, .settings: fixed(value, 0)
     case .topAgreement, .topTenAgreement, .storedOtherwise: percent(value)
     case .perplexityRatio: value.isFinite ? fixed(value, 4) : text(value)
     case .leastCosine: value.isFinite && value >= 0 ? fixed(value, 6) : text(value)

@@ -202,7 +202,7 @@ extension Plot {
   }
 
   /// The error of the hidden states, stage by stage.
-  static func stages(_ stages: [StageMeasure], limit: Double?, departure: StageMeasure?) -> String {
+  static func stages(_ stages: [StageMeasure], limit: Double?, departure: Departure?) -> String {
     var plot = Plot("error per layer")
     let axis = LogAxis(
       stages.map(\.normalizedError) + (limit.map { [$0] } ?? []), floor: -16)

@@ -17,6 +17,13 @@ public enum LimitKey: String, Sendable, CaseIterable {
   case stageError
   /// The same of an encoder's rows; their least cosine; largest absolute difference.
   case vectorError, leastCosine, vectorDifference
+  /// Squared error of the worst 32 weights, in multiples of what their format costs; where the reference's weights are at
+  /// hand.
+  case blockError
+  /// The same of the worst row, estimated from sketches; where a pack has them.
+  case rowError
+  /// How many settings that change the computation differ: no limit of a tolerance, none may.
+  case settings
   /// Share of the weights stored otherwise than the file says of itself: no limit of a tolerance, see
   /// ``Verdict/otherwiseLimit``.
   case storedOtherwise
@@ -26,7 +33,8 @@ public enum LimitKey: String, Sendable, CaseIterable {
     switch self {
     case .positions, .topAgreement, .topTenAgreement, .leastCosine: true
     case .meanDivergence, .p99Divergence, .largestDivergence, .perplexityRatio, .normalizedError,
-      .largestDifference, .stageError, .vectorError, .vectorDifference, .storedOtherwise:
+      .largestDifference, .stageError, .vectorError, .vectorDifference, .storedOtherwise,
+      .blockError, .rowError, .settings:
       false
     }
   }
@@ -47,6 +55,9 @@ public enum LimitKey: String, Sendable, CaseIterable {
     case .vectorError: "NMSE of vectors"
     case .leastCosine: "least cosine of vectors"
     case .vectorDifference: "largest difference of vectors"
+    case .blockError: "worst block of weights, in its format's costs"
+    case .rowError: "worst row of weights, in its format's costs"
+    case .settings: "settings that differ"
     case .storedOtherwise: "weights stored otherwise than the file says"
     }
   }
@@ -65,14 +76,26 @@ public struct Tolerance: Sendable {
   /// Limits by key; those for `engine` arithmetic replace the others of the same key.
   public let limits: [LimitKey: Double]
   public let engineLimits: [LimitKey: Double]
+  /// Limits of small models, which replace the others of the same key: quantization costs them more.
+  public let smallLimits: [LimitKey: Double]
+  public let smallEngineLimits: [LimitKey: Double]
 
-  /// The limits that hold for one arithmetic, in the vocabulary's order.
-  public func limits(isEngine: Bool) -> [(key: LimitKey, limit: Double)] {
-    LimitKey.allCases.compactMap { key in
-      let limit = isEngine ? engineLimits[key] ?? limits[key] : limits[key]
-      return limit.map { (key, $0) }
+  /// Models with fewer weights in their layers' matrices than this are small.
+  public static let smallWeightCount: UInt64 = 500_000_000
+
+  /// The limits that hold for one arithmetic and size, in the vocabulary's order.
+  public func limits(isEngine: Bool, isSmall: Bool) -> [(key: LimitKey, limit: Double)] {
+    var sets = [limits]
+    if isEngine { sets.append(engineLimits) }
+    if isSmall { sets.append(smallLimits) }
+    if isSmall, isEngine { sets.append(smallEngineLimits) }
+    return LimitKey.allCases.compactMap { key in
+      sets.last { $0[key] != nil }.flatMap { $0[key] }.map { (key, $0) }
     }
   }
+
+  /// Whether being small changes a limit.
+  public var knowsSmall: Bool { !smallLimits.isEmpty || !smallEngineLimits.isEmpty }
 
   /// Every tolerance, by name.
   ///
@@ -92,6 +115,15 @@ public struct Tolerance: Sendable {
       all.append(tolerance)
     }
     return all
+  }
+
+  /// What each stored type costs: ``weightError`` of its tolerance.
+  package static func costs() throws(TinctureError) -> [String: Double] {
+    var costs: [String: Double] = [:]
+    for tolerance in try all() {
+      for type in tolerance.storedTypes { costs[type] = tolerance.weightError }
+    }
+    return costs
   }
 
   /// The tolerance of that name, upper or lower case.
@@ -146,7 +178,9 @@ public struct Tolerance: Sendable {
   /// - Throws: `tolerance.*` with file and byte offset.
   package init(file: String, bytes: [UInt8]) throws(TinctureError) {
     let json = try JSON.parse(bytes, file: file, mode: .lenient, code: "tolerance")
-    let known = ["name", "summary", "storedTypes", "weightError", "limits", "engine"]
+    let known = [
+      "name", "summary", "storedTypes", "weightError", "limits", "engine", "small", "smallEngine",
+    ]
     for (key, _) in try json.object() {
       let name = try key.string()
       guard known.contains(name) else {
@@ -175,12 +209,17 @@ public struct Tolerance: Sendable {
     limits = try Tolerance.limits(limitsNode)
     guard !limits.isEmpty else { throw limitsNode.error("empty", "a tolerance needs a limit") }
     engineLimits = if let node = json["engine"] { try Tolerance.limits(node) } else { [:] }
+    smallLimits = if let node = json["small"] { try Tolerance.limits(node) } else { [:] }
+    smallEngineLimits =
+      if let node = json["smallEngine"] { try Tolerance.limits(node) } else { [:] }
   }
 
   private static func limits(_ node: JSON) throws(TinctureError) -> [LimitKey: Double] {
     var limits: [LimitKey: Double] = [:]
     for (key, value) in try node.object() {
-      guard let limit = LimitKey(rawValue: try key.string()), limit != .storedOtherwise else {
+      guard let limit = LimitKey(rawValue: try key.string()), limit != .storedOtherwise,
+        limit != .settings
+      else {
         throw key.error(
           "unknownKey", "not a limit",
           expected: LimitKey.allCases.map(\.rawValue).joined(separator: ", "),

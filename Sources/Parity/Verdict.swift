@@ -10,8 +10,14 @@ public struct Verdict: Sendable {
     public let isPassed: Bool
     /// What else is worth saying: the stage that departs, the proven bounds.
     public let detail: String?
+    /// Where the fault lies, when the check itself knows.
+    public let fault: Departure?
 
-    package init(key: LimitKey, value: Double, limit: Double, isPassed: Bool, detail: String?) {
+    package init(
+      key: LimitKey, value: Double, limit: Double, isPassed: Bool, detail: String?,
+      fault: Departure? = nil
+    ) {
+      self.fault = fault
       self.key = key
       self.value = value
       self.limit = limit
@@ -25,6 +31,8 @@ public struct Verdict: Sendable {
 
   public let toleranceName: String
   public let checks: [Check]
+  /// Where the candidate parts from the reference; nil when it passes, or nothing tells where.
+  public let departure: Departure?
 
   public var isPassed: Bool { !checks.isEmpty && checks.allSatisfy(\.isPassed) }
   public var failed: [Check] { checks.filter { !$0.isPassed } }
@@ -34,15 +42,16 @@ public struct Verdict: Sendable {
   ///
   /// - Parameters:
   ///   - minimumPositions: how many positions are enough, in place of the tolerance's own number.
+  ///   - isSmall: whether the limits of small models apply.
   ///   - also: checks that are no limits of the tolerance.
   /// - Throws: `verify.nothing` when no limit applies.
   package init(
-    _ measures: Measures, _ tolerance: Tolerance, isEngine: Bool, minimumPositions: Int? = nil,
-    also: [Check] = []
+    _ measures: Measures, _ tolerance: Tolerance, isEngine: Bool, isSmall: Bool = false,
+    minimumPositions: Int? = nil, also: [Check] = []
   ) throws(TinctureError) {
     toleranceName = tolerance.name
     var checks: [Check] = []
-    for (key, ownLimit) in tolerance.limits(isEngine: isEngine) {
+    for (key, ownLimit) in tolerance.limits(isEngine: isEngine, isSmall: isSmall) {
       let limit = key == .positions ? minimumPositions.map(Double.init) ?? ownLimit : ownLimit
       guard let (value, detail) = Verdict.value(key, measures, limit: limit) else { continue }
       let isPassed =
@@ -58,11 +67,18 @@ public struct Verdict: Sendable {
         found: tolerance.name, advice: "name another tolerance")
     }
     self.checks = checks + also
+    departure = Verdict.departure(self.checks, measures)
   }
 
-  /// The first stage whose error passes `limit`.
-  static func departure(_ stages: [StageMeasure], limit: Double) -> StageMeasure? {
-    stages.first { !($0.normalizedError <= limit) }
+  /// What the file itself shows comes first; else the growth of the hidden states' error, when a figure of the
+  /// computation is outside its limit.
+  private static func departure(_ checks: [Check], _ measures: Measures) -> Departure? {
+    let failed = checks.filter { !$0.isPassed }
+    if let fault = failed.compactMap(\.fault).min(by: { $0.stage < $1.stage }) { return fault }
+    guard failed.contains(where: { $0.key != .positions && $0.key != .storedOtherwise }),
+      let limit = checks.first(where: { $0.key == .stageError })?.limit
+    else { return nil }
+    return DepartureFinder.find(measures.stages, limit: limit)
   }
 
   /// What is said beside an upper bound.
@@ -102,12 +118,13 @@ public struct Verdict: Sendable {
       )
     case .stageError:
       guard !measures.stages.isEmpty else { return nil }
-      if let departure = departure(measures.stages, limit: limit) {
-        return (departure.normalizedError, "\(departure.name) departs first")
+      // A value that is no number counts as the largest.
+      let largest = measures.stages.max {
+        $0.normalizedError < $1.normalizedError
+          || $1.normalizedError.isNaN && !$0.normalizedError.isNaN
       }
-      let largest = measures.stages.max { $0.normalizedError < $1.normalizedError }
       return largest.map { ($0.normalizedError, "\($0.name) is farthest") }
-    case .storedOtherwise: return nil
+    case .storedOtherwise, .settings, .blockError, .rowError: return nil
     case .vectorError: return vectors({ $0.error }, false)
     case .leastCosine: return vectors({ $0.cosine }, true)
     case .vectorDifference: return vectors({ $0.largest }, false)
@@ -137,7 +154,7 @@ public struct Verdict: Sendable {
     case .normalizedError: return (measures.normalizedError, nil)
     case .largestDifference: return (measures.largestDifference, nil)
     case .positions, .stageError, .vectorError, .leastCosine, .vectorDifference, .perplexityRatio,
-      .storedOtherwise:
+      .storedOtherwise, .settings, .blockError, .rowError:
       return nil
     }
   }

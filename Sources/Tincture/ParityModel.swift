@@ -60,7 +60,7 @@ struct ParityModel {
 
   /// What a pack of this model says about itself.
   func description(
-    arithmetic: Arithmetic, top: Int?, withLayers: Bool, digest: String?
+    arithmetic: Arithmetic, top: Int?, withLayers: Bool, digest: String?, withWeights: Bool = false
   ) -> PackDescription {
     PackDescription(
       producer: "tincture \(Version.text)", arithmetic: arithmetic.rawValue,
@@ -70,7 +70,8 @@ struct ParityModel {
       vocabularyDigest: vocabularyDigest, top: runtime.isDecoder ? top : nil,
       stages: withLayers
         ? StageDescription(layerCount: runtime.layerCount, width: runtime.width) : nil,
-      tokenizer: text.facts)
+      tokenizer: text.facts, settings: runtime.graph.settings.map { ($0.name, $0.value) },
+      weights: withWeights ? WeightSketchDescription() : nil)
   }
 
   // MARK: Running

@@ -10,7 +10,7 @@ import TinctureText
 public struct RecordOptions: Sendable {
   /// How many logits of a row are kept; nil keeps all.
   public var top: Int?
-  /// Whether sketches of the hidden states are kept, so that `verify` can name a layer.
+  /// Whether sketches of the hidden states and of the weights are kept, so that `verify` can name a layer.
   public var withLayers: Bool
   /// Each prompt is cut to its first tokens.
   public var tokenLimit: Int?
@@ -73,13 +73,17 @@ public struct RecordJob: Sendable {
     let digest = try model.digest(resources)
     let description = model.description(
       arithmetic: options.arithmetic, top: options.top, withLayers: options.withLayers,
-      digest: digest)
+      digest: digest, withWeights: options.withLayers)
     let recorder = try PackRecorder(
       description, prompts: packPrompts, writer: writer, threads: resources.threads,
       memory: resources.memory)
     try model.record(
       packPrompts, arithmetic: options.arithmetic, withLayers: options.withLayers, into: recorder,
       resources)
+    if let about = description.weights {
+      try WeightSketcher(model: model.bound, about: about, resources: resources)
+        .record(into: recorder)
+    }
     try resources.cancellation.check()
     _ = try recorder.finish()
     return report(

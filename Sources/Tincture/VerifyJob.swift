@@ -74,11 +74,17 @@ public struct VerifyJob: Sendable {
     try model.compare(with: comparison, arithmetic: arithmetic, resources)
     let measures = try comparison.finish(skipFirst: skipFirst)
     let verdict = try Verdict(
-      measures, tolerance, isEngine: arithmetic == .engine, minimumPositions: minimumPositions,
-      also: try fileChecks())
+      measures, tolerance, isEngine: arithmetic == .engine, isSmall: model.isSmall,
+      minimumPositions: minimumPositions,
+      also: try fileChecks(model, pack, tolerance, resources))
     let own = model.description(
       arithmetic: arithmetic, top: nil, withLayers: false, digest: try model.digest(resources))
     var notes = promptNotes + model.runtime.notes
+    if model.isSmall, tolerance.knowsSmall {
+      notes.append(
+        "the limits are those of small models: quantization costs more where layers have fewer than \(Tolerance.smallWeightCount / 1_000_000) million weights"
+      )
+    }
     if let bad = measures.notFinite.first {
       notes.append(
         "\(measures.notFinite.count) positions have logits that are no numbers, the first is position \(bad.position) of prompt \(bad.prompt): weights overflow or are damaged"
@@ -135,14 +141,6 @@ public struct VerifyJob: Sendable {
     }
     return try ToleranceChoice.make(
       stored: StoredShares(candidate.source.tensors), reference: kept, arithmetic: arithmetic)
-  }
-
-  /// What needs no computing of logits. A tolerance that is named says what the file may store.
-  private func fileChecks() throws(TinctureError) -> [Verdict.Check] {
-    guard toleranceName == nil else { return [] }
-    return [
-      try ToleranceChoice.claim(of: candidate, stored: StoredShares(candidate.source.tensors))
-    ].compactMap { $0 }
   }
 
   /// The pack, and what keeps one in memory alive.

@@ -210,8 +210,40 @@ struct MeasureTests {
     }
     let verdict = try Verdict(measures, Tolerance.named("f32"), isEngine: false)
     #expect(!verdict.isPassed)
-    let check = try #require(verdict.checks.first { $0.key == .stageError })
-    #expect(check.detail == "layer 1 departs first")
+    #expect(verdict.departure?.name == "layer 1")
+    #expect(verdict.departure?.stage == 2)
+  }
+
+  /// Errors as measured on Gemma 3 270M in q4_k_m, where they grow a hundredfold of themselves, and what a broken layer
+  /// makes of them.
+  @Test("a broken layer is told from growth that is only rounding")
+  func departures() {
+    let honest = [
+      4.9e-5, 2.7e-4, 2.3e-4, 6.4e-4, 1.4e-3, 1.1e-3, 7.4e-4, 1.0e-3, 8.4e-4, 6.0e-4, 7.3e-4,
+      9.4e-4, 3.2e-3, 8.4e-3, 6.2e-3, 7.0e-3, 1.0e-2, 8.2e-3, 9.8e-3, 2.0e-2,
+    ]
+    func departure(_ errors: [Double], limit: Double = 0.05) -> String? {
+      let about = StageDescription(layerCount: errors.count - 2, width: 1)
+      let stages = errors.enumerated().map {
+        StageMeasure(
+          stage: $0.offset, name: about.name($0.offset), layer: about.layer($0.offset),
+          normalizedError: $0.element)
+      }
+      return DepartureFinder.find(stages, limit: limit)?.name
+    }
+    #expect(departure(honest) == nil)
+    for layer in [0, 8, 17] {
+      var broken = honest
+      for stage in (layer + 1)..<broken.count { broken[stage] += 0.08 }
+      #expect(departure(broken) == "layer \(layer)")
+      broken[layer + 1] = .nan
+      #expect(departure(broken) == "layer \(layer)")
+    }
+    #expect(departure([1.6] + honest.dropFirst().map { $0 + 1 }) == "input embeddings")
+    #expect(departure([0, 0, 0, 1e-9, 1e-9, 2e-9], limit: 0) == "layer 2")
+    // Rounding of the computation before the fault, and none to speak of.
+    #expect(
+      departure([1e-16, 3e-14, 5e-14, 2e-3, 3e-3, 2e-3, 4e-3, 6e-3], limit: 1e-8) == "layer 2")
   }
 
   @Test func leftOutPositionsAreLeftOut() throws {

@@ -1,0 +1,93 @@
+import TinctureContainers
+import TinctureCore
+
+/// What sketches of weights are made of.
+package struct WeightSketchDescription: Sendable, Equatable {
+  /// Sums with signs kept of each row, beside its squared length.
+  package var projectionCount: Int
+  /// Seed of the signs.
+  package var seed: UInt64
+
+  package init(projectionCount: Int = 8, seed: UInt64 = 3) {
+    self.projectionCount = projectionCount
+    self.seed = seed
+  }
+
+  /// The sketch of rows of `width` weights.
+  package func sketch(width: Int) throws(TinctureError) -> StageSketch {
+    try StageSketch(
+      StageDescription(layerCount: 0, width: width, projectionCount: projectionCount, seed: seed))
+  }
+
+  /// Bytes of a frame of `rows` rows.
+  static func byteCount(rows: Int, _ about: WeightSketchDescription) -> Int {
+    rows * (4 + 2 * about.projectionCount)
+  }
+}
+
+/// The sketches of some rows of a tensor in one frame.
+package struct WeightFrameEntry: Sendable {
+  /// GGUF name.
+  package let tensor: String
+  package let first: Int
+  package let rowCount: Int
+  package let columnCount: Int
+  package let frame: PackFrame
+}
+
+/// Rows' squared lengths (F32), then their sums with signs over the length (F16), as planes of bytes.
+enum WeightFrame {
+  /// Rows of one frame.
+  static let rowLimit = 1 << 18
+
+  /// - Parameter sketches: as ``StageSketch/sketch(_:threads:)`` gives them.
+  static func encoded(
+    _ sketches: [Float], _ about: WeightSketchDescription, _ kernels: LogitKernels
+  ) -> [UInt8] {
+    let count = about.projectionCount
+    let rows = sketches.count / (count + 1)
+    var squares: [UInt32] = []
+    squares.reserveCapacity(rows)
+    var shares = [Float](repeating: 0, count: rows * count)
+    for row in 0..<rows {
+      let square = sketches[row * (count + 1)]
+      squares.append(square.bitPattern)
+      let length = square.squareRoot()
+      guard length > 0, length.isFinite else { continue }
+      for index in 0..<count {
+        // A sum is at most √width times the length; F16 ends at 65,504.
+        let share = sketches[row * (count + 1) + 1 + index] / length
+        shares[row * count + index] = share.isFinite ? min(60_000, max(-60_000, share)) : 0
+      }
+    }
+    var bytes: [UInt8] = []
+    BytePlanes.append(squares, to: &bytes)
+    let halves = kernels.halves(shares)
+    for plane in 0..<2 {
+      for index in stride(from: plane, to: halves.count, by: 2) { bytes.append(halves[index]) }
+    }
+    return bytes
+  }
+
+  /// The sketches again, sums rounded to 11 bits.
+  static func decoded(
+    _ bytes: [UInt8], rows: Int, _ about: WeightSketchDescription, _ kernels: LogitKernels
+  ) -> [Float] {
+    let count = about.projectionCount
+    let squares = BytePlanes.read(bytes, at: 0, count: rows).map { Float(bitPattern: $0) }
+    var halves = [UInt8](repeating: 0, count: 2 * rows * count)
+    for index in 0..<rows * count {
+      halves[2 * index] = bytes[4 * rows + index]
+      halves[2 * index + 1] = bytes[4 * rows + rows * count + index]
+    }
+    let shares = kernels.numbers(halves: halves)
+    var result: [Float] = []
+    result.reserveCapacity(rows * (count + 1))
+    for row in 0..<rows {
+      result.append(squares[row])
+      let length = squares[row].squareRoot()
+      for index in 0..<count { result.append(shares[row * count + index] * length) }
+    }
+    return result
+  }
+}

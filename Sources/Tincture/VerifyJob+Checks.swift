@@ -1,0 +1,93 @@
+import TinctureBlocks
+import TinctureCatalog
+import TinctureContainers
+import TinctureCore
+import TinctureParity
+import TinctureRuntime
+
+/// Checks that need no logits: what the file itself shows.
+extension VerifyJob {
+  /// - Throws: what reading the weights throws.
+  func fileChecks(
+    _ model: ParityModel, _ pack: ParityPack, _ tolerance: Tolerance, _ resources: Resources
+  ) throws(TinctureError) -> [Verdict.Check] {
+    var checks: [Verdict.Check] = []
+    if let check = settings(model, pack.description) { checks.append(check) }
+    switch reference {
+    case .model(let checkpoint, _):
+      if let limit = tolerance.limits[.blockError] {
+        let costs = try Tolerance.costs()
+        let check = WeightCheck(
+          reference: try checkpoint.bind(binding), candidate: model.bound, limit: limit,
+          cost: { costs[$0] ?? 1 })
+        checks.append(weights(.blockError, try check.run(resources), limit, model))
+      }
+    case .pack:
+      if let kept = pack.description.weights, let limit = tolerance.limits[.rowError] {
+        let costs = try Tolerance.costs()
+        let sketcher = WeightSketcher(model: model.bound, about: kept, resources: resources)
+        let result = try sketcher.compare(with: pack, limit: limit, cost: { costs[$0] ?? 1 })
+        checks.append(weights(.rowError, result, limit, model))
+      }
+    }
+    // A tolerance that is named says what the file may store.
+    if toleranceName == nil {
+      let stored = StoredShares(candidate.source.tensors)
+      if let check = try ToleranceChoice.claim(of: candidate, stored: stored) {
+        checks.append(check)
+      }
+    }
+    return checks
+  }
+
+  /// Settings that both sides know and that differ. nil for a pack that says none, or of another architecture.
+  private func settings(_ model: ParityModel, _ about: PackDescription) -> Verdict.Check? {
+    guard !about.settings.isEmpty, about.architecture == model.bound.architecture else {
+      return nil
+    }
+    var words: [String] = []
+    var stage: Int?
+    for setting in model.runtime.graph.settings {
+      guard let other = about.settings.first(where: { $0.name == setting.name })?.value,
+        other != setting.value
+      else { continue }
+      words.append("\(setting.name) \(setting.value) in place of \(other)")
+      if let layer = setting.layer { stage = min(stage ?? .max, layer + 1) }
+    }
+    let text = words.joined(separator: "; ")
+    let fault = stage.map { Departure(stage: $0, name: "layer \($0 - 1)", reason: text) }
+    return Verdict.Check(
+      key: .settings, value: Double(words.count), limit: 0, isPassed: words.isEmpty,
+      detail: words.isEmpty ? nil : text, fault: fault)
+  }
+
+  private func weights(
+    _ key: LimitKey, _ result: WeightCheck.Result, _ limit: Double, _ model: ParityModel
+  ) -> Verdict.Check {
+    var detail = result.place
+    if result.tensors.count > 1 {
+      detail += "; in \(result.tensors.count) tensors, \(result.tensors[0]) the first"
+    }
+    let fault = result.stage.map { stage in
+      let name =
+        stage == 0
+        ? "input embeddings"
+        : stage <= model.runtime.layerCount ? "layer \(stage - 1)" : "output head"
+      return Departure(
+        stage: stage, name: name, reason: "its weights are not the reference's (\(result.place))")
+    }
+    return Verdict.Check(
+      key: key, value: result.worst, limit: limit, isPassed: result.faultCount == 0,
+      detail: detail.isEmpty ? nil : detail, fault: fault)
+  }
+}
+
+extension ParityModel {
+  /// Whether the layers' matrices have so few weights that the limits of small models apply.
+  var isSmall: Bool {
+    let count = bound.tensors.reduce(UInt64(0)) {
+      $0 + ($1.layer != nil && $1.shape.rank > 1 ? UInt64($1.shape.elementCount) : 0)
+    }
+    return count < Tolerance.smallWeightCount
+  }
+}

@@ -1,0 +1,284 @@
+import TinctureBlocks
+import TinctureCatalog
+import TinctureContainers
+import TinctureCore
+import TinctureParity
+
+/// Holds a candidate's stored weights against the reference's, block by block.
+///
+/// Logits cannot show one wrong scale among thousands of blocks through the noise of quantization; the weights can: a
+/// block that is farther from its source than its format explains was not made from it. For every 32 weights of a row
+/// the squared error is held against what the format costs: `weightError` of its tolerance times the energy of these
+/// weights and, as the sub-blocks of a super-block share a scale, that of as many weights of average size of their block.
+/// A row that passes the limit is encoded again by our own encoder, plainly, and what that loses counts as the format's
+/// cost too: so rows with far outliers, which a format holds badly, are not taken for wrong. Floats are held against half
+/// a unit in the last place, element by element.
+///
+/// Both sides are read through ``CanonicalView``, as conversion reads them, so whatever is folded into weights is folded
+/// here too. Memory: about 4 MB a thread.
+struct WeightCheck {
+  /// What was found.
+  struct Result: Sendable {
+    /// The largest squared error, in multiples of what the format costs.
+    var worst = 0.0
+    var place = ""
+    /// The first stage (0 embeddings, i + 1 layer i, one more the head) with a block beyond the limit.
+    var stage: Int?
+    var faultCount = 0
+    /// Tensors with such blocks, in order.
+    var tensors: [String] = []
+  }
+
+  private static let elementsPerChunk = 1 << 18
+  private static let runLength = 32
+
+  let reference: BoundModel
+  let candidate: BoundModel
+  let limit: Double
+  /// What a stored type costs: squared error over energy.
+  let cost: @Sendable (String) -> Double
+
+  private struct Chunk: Sendable {
+    let own: CanonicalTensor
+    let other: CanonicalTensor
+    let type: StoredType?
+    let rows: Range<Int>
+  }
+
+  /// - Throws: `file.*`, `memory.budget`, `run.interrupted`.
+  func run(_ resources: Resources) throws(TinctureError) -> Result {
+    var result = Result()
+    var others: [String: CanonicalTensor] = [:]
+    for tensor in reference.tensors { others[tensor.name] = tensor }
+    var chunks: [Chunk] = []
+    for tensor in candidate.tensors {
+      // A head of its own may be a copy of the embedding that the reference uses for one.
+      let name =
+        tensor.name == "output.weight" && others[tensor.name] == nil
+        ? "token_embd.weight" : tensor.name
+      guard let other = others[name], other.shape == tensor.shape else {
+        result.miss(
+          tensor.name, "is not in the reference, or has another shape there",
+          stage: Self.stage(tensor.name, tensor.layer, candidate))
+        continue
+      }
+      let rowLength = max(1, tensor.shape.rowLength)
+      let count = max(1, Self.elementsPerChunk / rowLength)
+      for first in stride(from: 0, to: tensor.shape.rowCount, by: count) {
+        chunks.append(
+          Chunk(
+            own: tensor, other: other, type: Self.storedType(tensor),
+            rows: first..<min(tensor.shape.rowCount, first + count)))
+      }
+    }
+    let names = Set(candidate.tensors.map(\.name))
+    for tensor in reference.tensors where !names.contains(tensor.name) {
+      // The candidate may leave out a head that is the embedding.
+      if tensor.name == "output.weight" { continue }
+      result.miss(
+        tensor.name, "is missing", stage: Self.stage(tensor.name, tensor.layer, candidate))
+    }
+    let found = try compare(chunks, resources)
+    for (chunk, part) in zip(chunks, found) {
+      if part.worst > result.worst {
+        result.worst = part.worst
+        result.place = part.place
+      }
+      guard part.faultCount > 0 else { continue }
+      result.faultCount += part.faultCount
+      if result.tensors.last != chunk.own.name { result.tensors.append(chunk.own.name) }
+      let stage = Self.stage(chunk.own.name, chunk.own.layer, candidate)
+      result.stage = min(result.stage ?? stage, stage)
+    }
+    return result
+  }
+
+  /// The stage a tensor belongs to.
+  static func stage(_ name: String, _ layer: Int?, _ model: BoundModel) -> Int {
+    layer.map { $0 + 1 } ?? (name.hasPrefix("output") ? model.layerCount + 1 : 0)
+  }
+
+  static func storedType(_ tensor: CanonicalTensor) -> StoredType? {
+    guard tensor.expression.pieces.count == 1,
+      case .source(let source, _, _, _, _, _) = tensor.expression.pieces[0]
+    else { return nil }
+    return source.info.type
+  }
+
+  private func compare(_ chunks: [Chunk], _ resources: Resources) throws(TinctureError) -> [Result]
+  {
+    let widest = chunks.map { $0.rows.count * $0.own.shape.rowLength }.max() ?? 0
+    // Two sets of floats, a row encoded again and what is read.
+    let bytes = resources.threads * widest * 16
+    try resources.memory.lease(bytes, for: "comparing weights")
+    defer { resources.memory.giveBack(bytes) }
+    let views = (CanonicalView(candidate), CanonicalView(reference))
+    var results = [Result](repeating: Result(), count: chunks.count)
+    let outcome = results.withUnsafeMutableBufferPointer { buffer in
+      let out = Unchecked(buffer)
+      return Swift.Result { () throws(TinctureError) in
+        try Parallel.forEachChunk(of: chunks.count, chunk: 1, threads: resources.threads) {
+          (range) throws(TinctureError) in
+          for index in range {
+            try resources.cancellation.check()
+            let chunk = chunks[index]
+            let own = try Self.rows(chunk.own, chunk.rows, views.0)
+            let other = try Self.rows(chunk.other, chunk.rows, views.1)
+            out.value[index] = measure(chunk, own, other)
+          }
+        }
+      }
+    }
+    try outcome.get()
+    return results
+  }
+
+  static func rows(_ tensor: CanonicalTensor, _ rows: Range<Int>, _ view: CanonicalView)
+    throws(TinctureError) -> [Float]
+  {
+    var values = [Float](repeating: 0, count: rows.count * tensor.shape.rowLength)
+    let count = CanonicalView.scratchByteCount(tensor, rowCount: rows.count)
+    let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: max(count, 16), alignment: 64)
+    defer { scratch.deallocate() }
+    let outcome = values.withUnsafeMutableBufferPointer { buffer in
+      Swift.Result { () throws(TinctureError) in
+        guard let base = buffer.baseAddress else { return }
+        try view.rows(of: tensor, rows, into: base, scratch: scratch)
+      }
+    }
+    try outcome.get()
+    return values
+  }
+
+  // MARK: Measuring
+
+  private func measure(_ chunk: Chunk, _ own: [Float], _ other: [Float]) -> Result {
+    var result = Result()
+    let length = chunk.own.shape.rowLength
+    for row in 0..<chunk.rows.count {
+      let range = row * length..<(row + 1) * length
+      let name = "\(chunk.own.name), row \(chunk.rows.lowerBound + row)"
+      if case .block(let format)? = chunk.type {
+        blocks(format, own[range], other[range], name, &result)
+      } else {
+        elements(chunk.type, own[range], other[range], name, &result)
+      }
+    }
+    return result
+  }
+
+  private func add(
+    _ ratio: Double, _ place: @autoclosure () -> String, _ result: inout Result
+  ) {
+    // A number that is none counts as infinitely far.
+    let ratio = ratio.isNaN ? .infinity : ratio
+    if ratio > result.worst {
+      result.worst = ratio
+      result.place = place()
+    }
+    if ratio > limit { result.faultCount += 1 }
+  }
+
+  private func elements(
+    _ type: StoredType?, _ own: ArraySlice<Float>, _ other: ArraySlice<Float>, _ name: String,
+    _ result: inout Result
+  ) {
+    // Half a unit in the last place of normal numbers, and of the smallest.
+    let (relative, least): (Double, Double) =
+      switch type {
+      case .element(.f16)?: (0x1p-12, 0x1p-25)
+      case .element(.bf16)?: (0x1p-9, 0x1p-134)
+      default: (0x1p-24, 0x1p-149)
+      }
+    for (offset, pair) in zip(own, other).enumerated() where pair.0 != pair.1 {
+      let (x, y) = (Double(pair.1), Double(pair.0))
+      let error = (x - y) / max(abs(x) * relative, least)
+      add(error * error, "\(name), column \(offset)", &result)
+    }
+  }
+
+  private func blocks(
+    _ format: BlockFormat, _ own: ArraySlice<Float>, _ other: ArraySlice<Float>, _ name: String,
+    _ result: inout Result
+  ) {
+    let share = cost(format.name)
+    let ratios = self.ratios(format, own, other, share, floor: nil)
+    guard ratios.contains(where: { !($0 <= limit) }) else {
+      for (run, ratio) in ratios.enumerated() { add(ratio, place(name, run), &result) }
+      return
+    }
+    let floor = lost(format, other)
+    for (run, ratio) in self.ratios(format, own, other, share, floor: floor).enumerated() {
+      add(ratio, place(name, run), &result)
+    }
+  }
+
+  private func place(_ name: String, _ run: Int) -> String {
+    "\(name), columns \(run * Self.runLength) to \((run + 1) * Self.runLength - 1)"
+  }
+
+  /// Squared error of each run over what the format costs it; with `floor` over what the encoder lost there, if more.
+  private func ratios(
+    _ format: BlockFormat, _ own: ArraySlice<Float>, _ other: ArraySlice<Float>, _ share: Double,
+    floor: [Double]?
+  ) -> [Double] {
+    let length = own.count
+    var result: [Double] = []
+    result.reserveCapacity(length / Self.runLength + 1)
+    own.withUnsafeBufferPointer { own in
+      other.withUnsafeBufferPointer { other in
+        for block in stride(from: 0, to: length, by: format.elementsPerBlock) {
+          let end = min(length, block + format.elementsPerBlock)
+          var whole = 0.0
+          for index in block..<end { whole += Double(other[index]) * Double(other[index]) }
+          let runs = (end - block + Self.runLength - 1) / Self.runLength
+          for start in stride(from: block, to: end, by: Self.runLength) {
+            var energy = 0.0
+            var error = 0.0
+            for index in start..<min(end, start + Self.runLength) {
+              let x = Double(other[index])
+              let d = x - Double(own[index])
+              energy += x * x
+              error += d * d
+            }
+            var expected = share * (energy + whole / Double(runs))
+            if let floor { expected = max(expected, floor[result.count]) }
+            result.append(error == 0 ? 0 : error / expected)
+          }
+        }
+      }
+    }
+    return result
+  }
+
+  /// What our plain encoder loses of a row, run by run.
+  private func lost(_ format: BlockFormat, _ row: ArraySlice<Float>) -> [Double]? {
+    guard format.canEncode, let rowBytes = format.rowByteCount(row.count) else { return nil }
+    let values = Array(row)
+    var bytes = [UInt8](repeating: 0, count: rowBytes)
+    var decoded = [Float](repeating: 0, count: values.count)
+    let outcome = bytes.withUnsafeMutableBytes { raw in
+      values.withUnsafeBufferPointer { buffer in
+        Swift.Result { () throws(EncodingError) in
+          guard let base = raw.baseAddress, let numbers = buffer.baseAddress else { return }
+          try format.encode(
+            numbers, rowCount: 1, rowLength: values.count, importance: nil, into: base)
+        }
+      }
+    }
+    // Weights the encoder refuses have no cost of their own.
+    if case .failure = outcome { return nil }
+    bytes.withUnsafeBytes { raw in
+      decoded.withUnsafeMutableBufferPointer { out in
+        guard let base = raw.baseAddress, let target = out.baseAddress else { return }
+        format.decode(base, rowCount: 1, rowLength: values.count, into: target)
+      }
+    }
+    return stride(from: 0, to: values.count, by: Self.runLength).map { start in
+      (start..<min(values.count, start + Self.runLength)).reduce(0.0) {
+        let d = Double(values[$1]) - Double(decoded[$1])
+        return $0 + d * d
+      }
+    }
+  }
+}
