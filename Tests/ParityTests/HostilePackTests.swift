@@ -19,6 +19,7 @@ struct HostilePackTests {
       contents.append("\(frame.summaries) \(frame.ids) \(frame.values)")
     }
     for entry in pack.index.tails { contents.append("\(try pack.tails(entry))") }
+    for entry in pack.index.weights { contents.append("\(try pack.weights(entry))") }
     for entry in pack.index.vectors { contents.append("\(try pack.vectors(entry))") }
     for entry in pack.index.stages { contents.append("\(try pack.stage(entry))") }
     return contents
@@ -120,6 +121,26 @@ struct HostilePackTests {
     (
       "tails of other rows", "\"tails\":[{\"prompt\":0,\"first\":0",
       "\"tails\":[{\"prompt\":0,\"first\":1", "pack.order"
+    ),
+    (
+      "rows of weights twice", "\"first\":2,\"rows\":2,\"columns\":5",
+      "\"first\":1,\"rows\":2,\"columns\":5", "pack.order"
+    ),
+    (
+      "other columns of a tensor", "\"first\":2,\"rows\":2,\"columns\":5",
+      "\"first\":2,\"rows\":2,\"columns\":6", "pack.order"
+    ),
+    (
+      "more rows of weights", "\"first\":2,\"rows\":2,\"columns\":5",
+      "\"first\":2,\"rows\":3,\"columns\":5", "pack.value"
+    ),
+    (
+      "absurdly many rows of weights", "\"first\":2,\"rows\":2,\"columns\":5",
+      "\"first\":2,\"rows\":4000000000,\"columns\":5", "pack.range"
+    ),
+    (
+      "weights of nothing", "\"weightSketch\":{\"projections\":8,\"seed\":3}",
+      "\"weightSketch\":null", "pack.value"
     ),
     ("stages out of order", "{\"stage\":1", "{\"stage\":2", "pack.order"),
     ("a digest of another length", "\"sha256\":\"", "\"sha256\":\"00", "pack.value"),

@@ -32,7 +32,8 @@ struct SyntheticRows {
       producer: "test", arithmetic: "exact", instructionSet: nil, modelName: "made up",
       architecture: "llama", storedTypes: ["F32"], modelDigest: nil,
       vocabularySize: kind ? vocabulary : nil, vocabularyDigest: nil, top: top,
-      stages: layers ? StageDescription(layerCount: layerCount, width: width) : nil)
+      stages: layers ? StageDescription(layerCount: layerCount, width: width) : nil,
+      weights: layers ? WeightSketchDescription() : nil)
   }
 
   /// Logits of a prompt: `length × vocabulary`, near to a normal distribution of deviation 4.
@@ -107,6 +108,13 @@ struct SyntheticRows {
       rows: { (prompt, first, rows) throws(TinctureError) in
         try recorder.logits(prompt: prompt, first: first, rows: rows)
       })
+    if layers {
+      for first in [0, 2] {
+        try recorder.weights(
+          "blk.0.attn_q.weight", first: first, columns: 5,
+          sketches: (0..<18).map { Float($0) / 8 })
+      }
+    }
     let file = try #require(try recorder.finish())
     let bytes = try file.contents(limit: 1 << 28)
     return (try ParityPack(try PackFile(file)), bytes)
