@@ -8,16 +8,19 @@
 #include "convert.inc.h"
 #include "linear_unpack.inc.h"
 #include "linear_quantize.inc.h"
+#include "linear_decode.inc.h"
 #include "linear_exact.inc.h"
+#include "linear_float.inc.h"
 #include "linear_engine.inc.h"
 
 static void multiply(
     int32_t format, int engine, const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out,
     int64_t stride) {
-  if (engine && format != TK_F32) {
+  if (engine) {
     multiply_engine(format, weights, rows, in, out, stride);
   } else {
-    multiply_exact(format, weights, rows, in, out, stride);
+    const tk_target target = {.narrow = out, .stride = stride};
+    multiply_exact(format, weights, rows, in, &target);
   }
 }
 
@@ -25,7 +28,9 @@ const tk_linear TK_TABLE = {
     .isa = TK_ISA_NAME,
     .quantize_q8_0 = quantize_q8_0,
     .quantize_q8_k = quantize_q8_k,
+    .widen = widen,
     .round_f16 = round_f16,
     .round_bf16 = round_bf16,
     .multiply = multiply,
+    .multiply_wide = multiply_wide,
 };

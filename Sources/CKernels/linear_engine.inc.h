@@ -73,6 +73,5 @@ static void multiply_engine(
 #endif
     default: break;
   }
-  // Plain floats: the exact product of the rounded activations.
-  multiply_exact(format, weights, rows, in, out, stride);
+  multiply_float(format, weights, rows, in, out, stride);
 }

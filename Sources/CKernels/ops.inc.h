@@ -154,6 +154,10 @@ static int64_t best(const float *x, int64_t n) {
 
 #include "ops_attention.inc.h"
 
+#pragma STDC FP_CONTRACT OFF
+#include "ops_wide.inc.h"
+#include "ops_attention_wide.inc.h"
+
 const to_ops TO_TABLE = {
     .isa = TO_ISA_NAME,
     .rms_norm = rms_norm,
@@ -168,4 +172,15 @@ const to_ops TO_TABLE = {
     .round_half = round_half,
     .best = best,
     .attention = attention,
+    .rms_norm_wide = rms_norm_wide,
+    .layer_norm_wide = layer_norm_wide,
+    .add_wide = add_wide,
+    .add_float = add_float,
+    .widen = widen,
+    .narrow = narrow,
+    .cut_wide = cut_wide,
+    .rotate_wide = rotate_wide,
+    .activate_wide = activate_wide,
+    .soft_cap_wide = soft_cap_wide,
+    .attention_wide = attention_wide,
 };

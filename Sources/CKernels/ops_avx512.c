@@ -3,6 +3,8 @@
 #pragma clang diagnostic ignored "-Wpsabi"
 #include <immintrin.h>
 #define TO_WIDE 4
+#define TO_WIDE_D 4
+#define TO_FMA 1
 #define TO_TABLE to_ops_avx512
 #define TO_ISA_NAME "avx512"
 #pragma clang attribute push( \

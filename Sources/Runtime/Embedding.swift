@@ -8,7 +8,6 @@ import TinctureCore
 final class Embedding {
   private let model: RuntimeModel
   private let team: Team
-  private let ops = Operations.table
   private let embedding: CanonicalTensor
   /// The table where it is mapped or in memory already; else rows are read one by one.
   private let table: WeightMatrix?
@@ -40,40 +39,39 @@ final class Embedding {
   ///
   /// - Throws: `file.*`.
   func vectors(
-    _ ids: [Int32], types: [Int32]?, first: Int, into target: UnsafeMutablePointer<Float>
+    _ ids: [Int32], types: [Int32]?, first: Int, into target: Numbers
   ) throws(TinctureError) {
     let graph = model.graph
     let width = graph.width
     let positions = set?.matrix("position_embd.weight")
     let segments = set?.matrix("token_types.weight")
     let norm = set?.norm("token_embd_norm")
-    let job = Unchecked((embedding: self, base: target, norm: norm, ops: ops))
+    let job = Unchecked(
+      (embedding: self, base: target, norm: norm, ops: Operations(target.arithmetic)))
     try Parallel.forEachChunk(of: ids.count, chunk: 64, threads: ids.count > 64 ? team.threads : 1)
     { (tokens) throws(TinctureError) in
       let (own, base, norm, ops) = job.value
-      let bytes = max(
-        CanonicalView.scratchByteCount(own.embedding, rowCount: 1),
-        width * MemoryLayout<Float>.size)
-      let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes + 64, alignment: 64)
+      let lineBytes = (width * MemoryLayout<Float>.size + 63) / 64 * 64
+      let bytes = CanonicalView.scratchByteCount(own.embedding, rowCount: 1)
+      let scratch = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: lineBytes + bytes + 64, alignment: 64)
       defer { scratch.deallocate() }
+      let rest = UnsafeMutableRawBufferPointer(rebasing: scratch[lineBytes...])
       for token in tokens {
         let place = base + token * width
-        try own.row(Int(ids[token]), into: place, scratch)
-        if graph.embeddingScale != 1 {
-          ops.pointee.scale(place, graph.embeddingScale, Int64(width))
-        }
-        guard let extra = scratch.baseAddress?.assumingMemoryBound(to: Float.self) else { continue }
+        guard let line = scratch.baseAddress?.assumingMemoryBound(to: Float.self) else { continue }
+        try own.row(Int(ids[token]), into: line, rest)
+        ops.scale(line, by: graph.embeddingScale, into: place, width: width)
         if let segments {
-          own.decode(segments, Int(types?[token] ?? 0), into: extra)
-          ops.pointee.add(place, extra, Int64(width))
+          own.decode(segments, Int(types?[token] ?? 0), into: line)
+          ops.add(place, line, width: width)
         }
         if let positions {
-          own.decode(positions, first + token, into: extra)
-          ops.pointee.add(place, extra, Int64(width))
+          own.decode(positions, first + token, into: line)
+          ops.add(place, line, width: width)
         }
-        if let norm, let bias = norm.bias {
-          ops.pointee.layer_norm(
-            place, norm.weight, bias, graph.normEpsilon, place, Int64(width))
+        if let norm, norm.bias != nil {
+          ops.normalize(place, norm, graph.normEpsilon, into: place, isInput: false, width: width)
         }
       }
     }

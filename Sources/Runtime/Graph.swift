@@ -26,7 +26,7 @@ package struct Graph: Sendable {
   /// What q·k is multiplied with.
   package var attentionScale: Float
   /// What embeddings are multiplied with.
-  package var embeddingScale: Float
+  package var embeddingScale: Double
   package var activation: GraphRule.Activation
   /// Positions a windowed layer sees: itself and those before, or half on each side.
   package var window: Int
@@ -86,7 +86,7 @@ extension Graph {
     if rule.attentionSoftCap == nil { attentionSoftCap = 0 }
     let perHead = facts.queryScale?.layersWithWidthPerHead == layerCount
     attentionScale = Float(1 / Double(perHead ? width / heads : headSize).squareRoot())
-    embeddingScale = rule.scalesEmbedding ? Float(Double(width).squareRoot()) : 1
+    embeddingScale = rule.scalesEmbedding ? Double(width).squareRoot() : 1
     activation = facts.own?.activation ?? facts.graph.activation
     (window, isWindowed) = try Self.windows(keys, facts, layerCount: layerCount)
     (rotary, localRotary) = try Self.rotations(keys, facts, headSize, contextLength)

@@ -7,16 +7,18 @@ import TinctureCore
 /// batch. Grows by doubling up to `limit` positions. Used by one thread at a time.
 final class KeyValueCache {
   private let heads, headSize: Int
-  /// Floats from one value to the next: the head size, rounded up to whole vectors.
+  /// Numbers from one value to the next: the head size, rounded up to whole vectors.
   let valueStride: Int
   /// Most positions that are needed at one time.
   private let limit: Int
   private let memory: MemoryBudget
   private(set) var capacity = 0
-  private var keys: FloatBuffer?
-  private var values: FloatBuffer?
+  private let arithmetic: Arithmetic
+  private var keys: NumberBuffer?
+  private var values: NumberBuffer?
 
-  init(heads: Int, headSize: Int, limit: Int, memory: MemoryBudget) {
+  init(heads: Int, headSize: Int, limit: Int, arithmetic: Arithmetic, memory: MemoryBudget) {
+    self.arithmetic = arithmetic
     self.heads = heads
     self.headSize = headSize
     self.memory = memory
@@ -33,40 +35,54 @@ final class KeyValueCache {
     let wanted = min(limit, Self.rounded(end, Int(TO_KEY_BLOCK)))
     if wanted <= capacity { return }
     let new = min(limit, max(wanted, capacity * 2))
-    let newKeys = try FloatBuffer(
-      new * heads * headSize, memory, for: "the key cache", isZeroed: true)
-    let newValues = try FloatBuffer(
-      new * heads * valueStride, memory, for: "the value cache", isZeroed: true)
+    let newKeys = try NumberBuffer(
+      new * heads * headSize, arithmetic, memory, for: "the key cache", isZeroed: true)
+    let newValues = try NumberBuffer(
+      new * heads * valueStride, arithmetic, memory, for: "the value cache", isZeroed: true)
     // It grows before the first position is overwritten, so slots are positions.
     if let keys, let values {
+      let size = Numbers.size(arithmetic)
       for head in 0..<heads {
-        (newKeys.base + head * new * headSize).update(
-          from: keys.base + head * capacity * headSize, count: capacity * headSize)
-        (newValues.base + head * new * valueStride).update(
-          from: values.base + head * capacity * valueStride, count: capacity * valueStride)
+        (newKeys.base + head * new * headSize).raw.copyMemory(
+          from: (keys.base + head * capacity * headSize).raw, byteCount: capacity * headSize * size)
+        (newValues.base + head * new * valueStride).raw.copyMemory(
+          from: (values.base + head * capacity * valueStride).raw,
+          byteCount: capacity * valueStride * size)
       }
     }
     (keys, values, capacity) = (newKeys, newValues, new)
   }
 
   /// Keys and values of a head.
-  func head(_ head: Int) -> (keys: UnsafePointer<Float>, values: UnsafePointer<Float>) {
+  func head(_ head: Int) -> (keys: Numbers, values: Numbers) {
     guard let keys, let values else { preconditionFailure("nothing is reserved") }
     return (
-      UnsafePointer(keys.base + head * capacity * headSize),
-      UnsafePointer(values.base + head * capacity * valueStride)
+      keys.base + head * capacity * headSize, values.base + head * capacity * valueStride
     )
   }
 
   /// Stores keys and values of positions from `first` on, `[count][heads * headSize]` each.
-  func store(
-    keys source: UnsafePointer<Float>, values valueSource: UnsafePointer<Float>, first: Int,
-    count: Int, team: Team
-  ) {
+  func store(keys source: Numbers, values valueSource: Numbers, first: Int, count: Int, team: Team)
+  {
     guard let keys, let values else { preconditionFailure("nothing is reserved") }
+    let (key, value) = (keys.base, values.base)
+    switch arithmetic {
+    case .exact:
+      store(
+        source.doubles, valueSource.doubles, key.doubles, value.doubles, first, count, team)
+    case .engine:
+      store(source.floats, valueSource.floats, key.floats, value.floats, first, count, team)
+    }
+  }
+
+  private func store<Number>(
+    _ source: UnsafePointer<Number>, _ valueSource: UnsafePointer<Number>,
+    _ keys: UnsafeMutablePointer<Number>, _ values: UnsafeMutablePointer<Number>, _ first: Int,
+    _ count: Int, _ team: Team
+  ) {
     let job = Unchecked(
       (
-        keys: keys.base, values: values.base, source: source, valueSource: valueSource,
+        keys: keys, values: values, source: source, valueSource: valueSource,
         heads: heads, size: headSize, stride: valueStride, capacity: capacity
       ))
     team.forEachChunk(of: count, chunk: 32) { rows in
@@ -79,9 +95,11 @@ final class KeyValueCache {
           let key =
             job.keys + head * job.capacity * job.size + slot / lanes * job.size * lanes
             + slot % lanes
-          for d in 0..<job.size { key[d * lanes] = job.source[at + d] }
-          (job.values + (head * job.capacity + slot) * job.stride).update(
-            from: job.valueSource + at, count: job.size)
+          let value = job.values + (head * job.capacity + slot) * job.stride
+          for d in 0..<job.size {
+            key[d * lanes] = job.source[at + d]
+            value[d] = job.valueSource[at + d]
+          }
         }
       }
     }

@@ -92,16 +92,19 @@ public struct LayerMajor {
     let total = starts[sequences.count]
     if total == 0 { return }
     let store = try WeightStore(model, place: .read, memory: memory, team: team)
-    let hidden = try FloatBuffer(total * graph.width, memory, for: "hidden vectors")
+    let hidden = try NumberBuffer(
+      total * graph.width, arithmetic, memory, for: "hidden vectors")
+    let view = FloatView(memory, team)
 
     func show(_ number: Int) throws(TinctureError) {
       guard let stage else { return }
       for (index, ids) in sequences.enumerated() {
+        let rows = try view.floats(
+          of: hidden.base + starts[index] * graph.width, count: ids.count * graph.width)
         try stage(
           StageRows(
             stage: number, sequence: index, rowCount: ids.count, width: graph.width,
-            values: UnsafeBufferPointer(
-              start: hidden.base + starts[index] * graph.width, count: ids.count * graph.width)))
+            values: UnsafeBufferPointer(start: rows, count: ids.count * graph.width)))
       }
     }
 
@@ -125,13 +128,13 @@ public struct LayerMajor {
     }
     for (index, ids) in sequences.enumerated() {
       try outputs.emit(
-        UnsafePointer(hidden.base + starts[index] * graph.width), count: ids.count,
+        hidden.base + starts[index] * graph.width, count: ids.count,
         sequence: index, cancellation, output)
     }
   }
 
   private func layers(
-    _ sequences: [[Int32]], _ starts: [Int], _ longest: Int, _ hidden: FloatBuffer,
+    _ sequences: [[Int32]], _ starts: [Int], _ longest: Int, _ hidden: NumberBuffer,
     _ store: WeightStore, _ show: (Int) throws(TinctureError) -> Void
   ) throws(TinctureError) {
     let graph = model.graph
@@ -141,12 +144,14 @@ public struct LayerMajor {
     let rotation = RotaryTables(model, arithmetic: arithmetic, memory: memory)
     // A sequence that attends both ways is projected whole before anything attends.
     let allQueries =
-      graph.isCausal ? nil : try FloatBuffer(longest * graph.queryRows, memory, for: "queries")
+      graph.isCausal
+      ? nil : try NumberBuffer(longest * graph.queryRows, arithmetic, memory, for: "queries")
     for layer in 0..<graph.layerCount {
       let weights = try LayerWeights(
         store.load(model.layerNames(layer)), layer: layer, graph: graph)
       let cache = KeyValueCache(
-        heads: graph.keyValueHeads, headSize: graph.headSize, limit: longest, memory: memory)
+        heads: graph.keyValueHeads, headSize: graph.headSize, limit: longest,
+        arithmetic: arithmetic, memory: memory)
       let table = rotation.table(layer: layer)
       for (index, ids) in sequences.enumerated() {
         let base = hidden.base + starts[index] * graph.width

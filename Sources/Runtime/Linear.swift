@@ -6,8 +6,9 @@ import TinctureCore
 package enum Linear {
   /// Computes `output[i * stride + row] = sum(weights[row] * activations[tokens[i]])` for every row.
   ///
-  /// A product depends on its row, its token and the instruction set only: not on the number of threads, and with
-  /// ``Arithmetic/exact`` not on the number of tokens either. `clinear.h` states the order of additions.
+  /// With ``Arithmetic/exact`` a product depends on its row and its token only; with ``Arithmetic/engine`` on the
+  /// instruction set and the number of tokens as well, never on the number of threads. `clinear.h` states the order of
+  /// additions.
   ///
   /// - Parameters:
   ///   - tokens: which of `activations.count` tokens; output row 0 is the first of them.
@@ -26,19 +27,49 @@ package enum Linear {
     precondition(stride >= weights.rowCount, "stride \(stride) for \(weights.rowCount) rows")
     if tokens.isEmpty || weights.rowCount == 0 { return }
     let id = Int32(weights.format.id)
-    let form = arithmetic == .engine ? tk_engine_form(id) : TK_FORM_F32
+    let form = arithmetic == .engine ? tk_engine_form(id) : TK_FORM_F64
     let inputs = try activations.inputs(form, team: team).part(tokens, form)
-    let job = Unchecked((kernels: kernels, weights: weights, inputs: inputs, output: output))
-    team.forEachChunk(of: weights.rowCount, chunk: chunk(weights, tokens.count, team.threads)) {
-      rows in
-      let (kernels, weights, inputs, output) = job.value
+    let job = Unchecked((kernels: kernels, inputs: inputs, output: output))
+    forEachPart(of: weights, tokens.count, team) { bytes, rows in
+      let (kernels, inputs, output) = job.value
       withUnsafePointer(to: inputs) { inputs in
         kernels.pointee.multiply(
-          id, arithmetic == .engine ? 1 : 0,
-          (weights.bytes + rows.lowerBound * weights.rowByteCount).assumingMemoryBound(
-            to: UInt8.self),
-          Int64(rows.count), inputs, output + rows.lowerBound, Int64(stride))
+          id, arithmetic == .engine ? 1 : 0, bytes, Int64(rows.count), inputs,
+          output + rows.lowerBound, Int64(stride))
       }
+    }
+  }
+
+  /// The same for all tokens in exact arithmetic, not rounded.
+  static func multiply(
+    _ weights: WeightMatrix, _ activations: Activations, team: Team,
+    into output: UnsafeMutablePointer<Double>, stride: Int
+  ) throws(TinctureError) {
+    precondition(
+      weights.rowLength == activations.width, "\(weights.rowLength) by \(activations.width)")
+    precondition(stride >= weights.rowCount, "stride \(stride) for \(weights.rowCount) rows")
+    if activations.count == 0 || weights.rowCount == 0 { return }
+    let id = Int32(weights.format.id)
+    let inputs = try activations.inputs(TK_FORM_F64, team: team)
+    let job = Unchecked((kernels: kernels, inputs: inputs, output: output))
+    forEachPart(of: weights, activations.count, team) { bytes, rows in
+      let (kernels, inputs, output) = job.value
+      withUnsafePointer(to: inputs) { inputs in
+        kernels.pointee.multiply_wide(
+          id, bytes, Int64(rows.count), inputs, output + rows.lowerBound, Int64(stride))
+      }
+    }
+  }
+
+  /// Shares the rows among the team's threads.
+  private static func forEachPart(
+    of weights: WeightMatrix, _ tokenCount: Int, _ team: Team,
+    _ body: @Sendable (UnsafePointer<UInt8>, Range<Int>) -> Void
+  ) {
+    team.forEachChunk(of: weights.rowCount, chunk: chunk(weights, tokenCount, team.threads)) {
+      rows in
+      let bytes = weights.bytes + rows.lowerBound * weights.rowByteCount
+      body(bytes.assumingMemoryBound(to: UInt8.self), rows)
     }
   }
 
@@ -67,6 +98,7 @@ extension tk_inputs {
     let width = Int(width)
     let (block, group) = form.blocks
     part.count = Int64(tokens.count)
+    part.wide = wide.map { $0 + first * Int(tk_wide_pitch(Int64(width))) }
     part.values = values.map { $0 + first * width }
     part.bf16 = bf16.map { $0 + first * width }
     part.quants = quants.map { $0 + first * width }

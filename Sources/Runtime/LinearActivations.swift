@@ -1,7 +1,8 @@
 import CKernels
 import TinctureCore
 
-/// Hidden vectors of a batch of tokens, F32, and the rounded forms that engine arithmetic multiplies.
+/// Hidden vectors of a batch of tokens, F32, and the forms that products read: doubles of them for exact arithmetic,
+/// rounded ones for engine arithmetic.
 ///
 /// Write into ``values``, set ``count``, call ``changed()``; ``Linear/multiply(_:_:tokens:arithmetic:team:into:stride:)``
 /// makes each form once, when a product first asks for it. Used by one thread at a time.
@@ -10,13 +11,22 @@ package final class Activations {
   package let width: Int
   /// Most tokens.
   package let capacity: Int
-  /// `[capacity][width]`, row by row; 64-byte aligned.
-  package let values: UnsafeMutablePointer<Float>
+  /// `[capacity][width]`, row by row; 64-byte aligned. Not there when doubles are held.
+  package var values: UnsafeMutablePointer<Float> {
+    precondition(holding == .engine, "these activations are doubles")
+    return own.assumingMemoryBound(to: Float.self)
+  }
   /// Tokens in use; rows from there on are not read.
   package private(set) var count = 0
 
   private var buffers: [UnsafeMutableRawPointer] = []
   private let budget: MemoryBudget?
+  /// ``Arithmetic/engine``: floats are held and every form is made of them. ``Arithmetic/exact``: the doubles that exact
+  /// products read are held, and there is no other form.
+  private let holding: Arithmetic
+  private let own: UnsafeMutableRawPointer
+  /// Numbers from one token to the next.
+  let pitch: Int
   private var leased = 0
   /// The form each slot holds now.
   private var made: Set<UInt32> = []
@@ -24,19 +34,29 @@ package final class Activations {
 
   /// Room for `capacity` tokens of `width` elements.
   ///
+  /// - Parameter holding: floats (``Arithmetic/engine``), of which products of both kinds make what they read, or at
+  ///   once the doubles of 29 bits that exact products read.
   /// - Throws: `memory.budget` when `budget` has no room for it.
-  package init(width: Int, capacity: Int, budget: MemoryBudget? = nil) throws(TinctureError) {
+  package init(
+    width: Int, capacity: Int, holding: Arithmetic = .engine, budget: MemoryBudget? = nil
+  ) throws(TinctureError) {
     precondition(width > 0 && capacity > 0, "\(capacity) tokens of \(width)")
     self.width = width
     self.capacity = capacity
+    self.holding = holding
     self.budget = budget
-    let byteCount = width * capacity * MemoryLayout<Float>.size
+    pitch = holding == .exact ? Int(tk_wide_pitch(Int64(width))) : width
+    let byteCount = pitch * capacity * Numbers.size(holding)
     try budget?.lease(byteCount, for: "activations")
     leased = byteCount
-    let buffer = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
-    buffers = [buffer]
-    values = buffer.bindMemory(to: Float.self, capacity: width * capacity)
+    own = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
+    buffers = [own]
+    // What lies between the width and the pitch stays 0.
+    if holding == .exact { own.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount) }
   }
+
+  /// Where the numbers of a token stand.
+  func place(_ token: Int) -> Numbers { Numbers(own, holding) + token * pitch }
 
   deinit {
     for buffer in buffers { buffer.deallocate() }
@@ -48,7 +68,7 @@ package final class Activations {
     UnsafeMutableBufferPointer(start: values + token * width, count: width)
   }
 
-  /// Says that the first `count` tokens' ``values`` were written anew: rounded forms are made again when needed.
+  /// Says that the first `count` tokens' ``values`` were written anew: the forms are made again when needed.
   package func changed(count: Int) {
     precondition(count >= 0 && count <= capacity, "\(count) tokens of \(capacity)")
     self.count = count
@@ -57,6 +77,14 @@ package final class Activations {
 
   /// The arrays that products of that form read, for all ``count`` tokens.
   func inputs(_ form: tk_form, team: Team) throws(TinctureError) -> tk_inputs {
+    if holding == .exact {
+      precondition(form == TK_FORM_F64, "these activations have one form")
+      var inputs = tk_inputs()
+      inputs.width = Int64(width)
+      inputs.count = Int64(count)
+      inputs.wide = UnsafePointer(own.assumingMemoryBound(to: Double.self))
+      return inputs
+    }
     if form == TK_FORM_F32 {
       var inputs = tk_inputs()
       inputs.width = Int64(width)
@@ -83,7 +111,10 @@ package final class Activations {
     var slot = tk_inputs()
     slot.width = Int64(width)
     let size = width * capacity
-    if form == TK_FORM_F16 {
+    if form == TK_FORM_F64 {
+      let pitch = Int(tk_wide_pitch(Int64(width)))
+      slot.wide = UnsafePointer(try buffer(Double.self, pitch * capacity))
+    } else if form == TK_FORM_F16 {
       slot.values = UnsafePointer(try buffer(Float.self, size))
     } else if form == TK_FORM_BF16 {
       slot.values = UnsafePointer(try buffer(Float.self, size))
@@ -103,14 +134,14 @@ package final class Activations {
     -> UnsafeMutablePointer<T>
   {
     let byteCount = count * MemoryLayout<T>.stride
-    try budget?.lease(byteCount, for: "rounded activations")
+    try budget?.lease(byteCount, for: "activations")
     leased += byteCount
     let buffer = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
     buffers.append(buffer)
     return buffer.bindMemory(to: type, capacity: count)
   }
 
-  /// Rounds the tokens in use; tokens are independent, so threads share them.
+  /// Makes a form of the tokens in use; tokens are independent, so threads share them.
   private func make(_ form: tk_form, _ slot: tk_inputs, _ team: Team) {
     let job = Unchecked(
       (kernels: Linear.kernels, values: UnsafePointer(values), slot: slot, width: width))
@@ -119,7 +150,12 @@ package final class Activations {
       let (kernels, values, slot, width) = job.value
       let first = tokens.lowerBound * width
       let size = Int64(tokens.count * width)
-      if form == TK_FORM_F16 {
+      if form == TK_FORM_F64 {
+        let pitch = Int(tk_wide_pitch(Int64(width)))
+        kernels.pointee.widen(
+          values + first, Int64(width), Int64(tokens.count),
+          UnsafeMutablePointer(mutating: slot.wide + tokens.lowerBound * pitch))
+      } else if form == TK_FORM_F16 {
         kernels.pointee.round_f16(
           values + first, size, UnsafeMutablePointer(mutating: slot.values + first))
       } else if form == TK_FORM_BF16 {

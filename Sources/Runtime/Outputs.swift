@@ -11,9 +11,10 @@ final class Outputs {
   private let store: WeightStore
   private let team: Team
   private let memory: MemoryBudget
-  private let ops = Operations.table
+  private let ops: Operations
   /// Most rows of logits at one time.
   private let rowLimit: Int
+  private let view: FloatView
   private let set: WeightSet
   private let finalNorm: NormWeights?
   private var head: OutputHead?
@@ -28,16 +29,18 @@ final class Outputs {
   ) throws(TinctureError) {
     self.model = model
     self.arithmetic = arithmetic
+    ops = Operations(arithmetic)
     self.store = store
     self.team = team
     self.memory = memory
     self.rowLimit = rowLimit
+    view = FloatView(memory, team)
     set = try store.load(["output_norm.weight", "output_norm.bias", "output.bias"])
     finalNorm = set.norm("output_norm")
   }
 
   /// Applies the final norm in place.
-  func normalize(_ hidden: UnsafeMutablePointer<Float>, count: Int) {
+  func normalize(_ hidden: Numbers, count: Int) {
     guard let finalNorm else { return }
     let (graph, width) = (model.graph, model.graph.width)
     let job = Unchecked((ops: ops, hidden: hidden, norm: finalNorm))
@@ -45,18 +48,14 @@ final class Outputs {
       let (ops, hidden, norm) = job.value
       for token in tokens {
         let x = hidden + token * width
-        if let bias = norm.bias {
-          ops.pointee.layer_norm(x, norm.weight, bias, graph.normEpsilon, x, Int64(width))
-        } else {
-          ops.pointee.rms_norm(x, norm.weight, graph.normEpsilon, x, Int64(width))
-        }
+        ops.normalize(x, norm, graph.normEpsilon, into: x, isInput: false, width: width)
       }
     }
   }
 
   /// Gives the outputs of one sequence whose vectors have left the final norm.
   func emit(
-    _ hidden: UnsafePointer<Float>, count: Int, sequence: Int, _ cancellation: Cancellation,
+    _ hidden: Numbers, count: Int, sequence: Int, _ cancellation: Cancellation,
     _ output: (OutputRows) throws(TinctureError) -> Void
   ) throws(TinctureError) {
     if model.isDecoder {
@@ -64,10 +63,11 @@ final class Outputs {
       return
     }
     let width = model.graph.width
+    let vectors = try view.floats(of: hidden, count: count * width)
     try output(
       OutputRows(
         kind: .hidden, sequence: sequence, firstPosition: 0, rowCount: count, width: width,
-        values: UnsafeBufferPointer(start: hidden, count: count * width)))
+        values: UnsafeBufferPointer(start: vectors, count: count * width)))
     let heads: EncoderHeads
     if let made = self.heads {
       heads = made
@@ -76,11 +76,11 @@ final class Outputs {
         model, arithmetic: arithmetic, store: store, team: team, memory: memory)
       self.heads = heads
     }
-    try heads.emit(hidden, count: count, sequence: sequence, output)
+    try heads.emit(vectors, count: count, sequence: sequence, output)
   }
 
   private func logits(
-    _ hidden: UnsafePointer<Float>, count: Int, sequence: Int, _ cancellation: Cancellation,
+    _ hidden: Numbers, count: Int, sequence: Int, _ cancellation: Cancellation,
     _ output: (OutputRows) throws(TinctureError) -> Void
   ) throws(TinctureError) {
     let graph = model.graph
@@ -114,7 +114,7 @@ final class OutputHead {
   private let arithmetic: Arithmetic
   private let store: WeightStore
   private let team: Team
-  private let ops = Operations.table
+  private let ops: Operations
   private let input: Activations
   private let values: FloatBuffer
   private let whole: WeightSet?
@@ -131,13 +131,15 @@ final class OutputHead {
     let graph = model.graph
     self.model = model
     self.arithmetic = arithmetic
+    ops = Operations(arithmetic)
     self.store = store
     self.team = team
     guard let tensor = model.tensors["output.weight"] ?? model.tensors["token_embd.weight"] else {
       throw TinctureError(.init("runtime.missing", .invalidInput), "the model has no output head")
     }
     self.tensor = tensor
-    input = try Activations(width: graph.width, capacity: rowLimit, budget: memory)
+    input = try Activations(
+      width: graph.width, capacity: rowLimit, holding: arithmetic, budget: memory)
     values = try FloatBuffer(rowLimit * graph.vocabulary, memory, for: "logits")
     bias = try store.load(["output.bias"])
     let free = memory.limit - memory.held
@@ -157,11 +159,11 @@ final class OutputHead {
   /// Logits of `count` vectors; valid until the next call.
   ///
   /// - Throws: `memory.budget`, `file.*`.
-  func logits(_ hidden: UnsafePointer<Float>, count: Int) throws(TinctureError)
-    -> UnsafeMutablePointer<Float>
-  {
+  func logits(_ hidden: Numbers, count: Int) throws(TinctureError) -> UnsafeMutablePointer<Float> {
     let graph = model.graph
-    input.values.update(from: hidden, count: count * graph.width)
+    for token in 0..<count {
+      ops.copy(hidden + token * graph.width, into: input.place(token), width: graph.width)
+    }
     input.changed(count: count)
     if let whole {
       try multiply(whole, first: 0, count)
@@ -196,8 +198,12 @@ final class OutputHead {
         let first = unit % parts * 8192
         let size = Int64(min(8192, vocabulary - first))
         let place = values + unit / parts * vocabulary + first
-        if let bias { ops.pointee.add(place, bias + first, size) }
-        if cap > 0 { ops.pointee.soft_cap(place, cap, size) }
+        if let bias { ops.table.pointee.add(place, bias + first, size) }
+        guard cap > 0 else { continue }
+        switch ops.arithmetic {
+        case .exact: ops.table.pointee.soft_cap_wide(place, cap, size)
+        case .engine: ops.table.pointee.soft_cap(place, cap, size)
+        }
       }
     }
   }

@@ -26,7 +26,7 @@ public final class Session {
   private let outputs: Outputs
   private let team: Team
   private var block: TransformerBlock
-  private var hidden: FloatBuffer
+  private var hidden: NumberBuffer
   private let check: SequenceCheck
 
   public let arithmetic: Arithmetic
@@ -73,7 +73,7 @@ public final class Session {
       caches.append(
         KeyValueCache(
           heads: graph.keyValueHeads, headSize: graph.headSize, limit: min(limit, context),
-          memory: memory))
+          arithmetic: arithmetic, memory: memory))
     }
     self.layers = layers
     self.caches = caches
@@ -86,7 +86,7 @@ public final class Session {
       model, arithmetic: arithmetic, store: store, team: team, memory: memory, rowLimit: 1)
     block = try TransformerBlock(
       graph, arithmetic: arithmetic, capacity: 1, team: team, memory: memory)
-    hidden = try FloatBuffer(graph.width, memory, for: "hidden vectors")
+    hidden = try NumberBuffer(graph.width, arithmetic, memory, for: "hidden vectors")
     check = SequenceCheck(model)
   }
 
@@ -130,7 +130,8 @@ public final class Session {
     if tokens <= block.capacity { return }
     block = try TransformerBlock(
       model.graph, arithmetic: arithmetic, capacity: tokens, team: team, memory: memory)
-    hidden = try FloatBuffer(tokens * model.graph.width, memory, for: "hidden vectors")
+    hidden = try NumberBuffer(
+      tokens * model.graph.width, arithmetic, memory, for: "hidden vectors")
   }
 
   private func forward(_ ids: [Int32]) throws(TinctureError) {
@@ -140,9 +141,13 @@ public final class Session {
         hidden.base, count: ids.count, first: count, layer: layer, weights: layers[layer],
         rotation: rotation.table(layer: layer), cache: caches[layer],
         queries: block.queries.base)
+      // Of the last layer's vectors only that of the last token is read, by the output head.
+      let skipped = layer == model.graph.layerCount - 1 ? ids.count - 1 : 0
       try block.finish(
-        hidden.base, count: ids.count, first: count, sequenceCount: count + ids.count,
-        layer: layer, weights: layers[layer], cache: caches[layer], queries: block.queries.base)
+        hidden.base + skipped * model.graph.width, count: ids.count - skipped,
+        first: count + skipped, sequenceCount: count + ids.count, layer: layer,
+        weights: layers[layer], cache: caches[layer],
+        queries: block.queries.base + skipped * model.graph.queryRows)
     }
     count += ids.count
   }

@@ -13,15 +13,15 @@ final class TransformerBlock {
   /// Most tokens of a tile.
   let capacity: Int
 
-  private let ops: UnsafePointer<to_ops>
+  private let ops: Operations
   /// What the projections of attention and feed-forward multiply.
   private let input: Activations
   private let attended: Activations
   private let inner: Activations
-  private let keys, values, up, output: FloatBuffer
+  private let keys, values, up, output: NumberBuffer
   private let scratch: FloatBuffer
   /// Queries of one tile, for callers that attend at once.
-  let queries: FloatBuffer
+  let queries: NumberBuffer
   private let tokensPerUnit: Int
   private let scratchPerUnit: Int
 
@@ -33,16 +33,21 @@ final class TransformerBlock {
     self.arithmetic = arithmetic
     self.capacity = capacity
     self.team = team
-    ops = Operations.table
-    input = try Activations(width: graph.width, capacity: capacity, budget: memory)
-    attended = try Activations(width: graph.queryRows, capacity: capacity, budget: memory)
-    inner = try Activations(width: graph.feedForward, capacity: capacity, budget: memory)
-    keys = try FloatBuffer(capacity * graph.keyValueRows, memory, for: "keys")
-    values = try FloatBuffer(capacity * graph.keyValueRows, memory, for: "values")
-    let isGated = graph.rule.feedForward == .gated
-    up = try FloatBuffer(isGated ? capacity * graph.feedForward : 1, memory, for: "feed-forward")
-    output = try FloatBuffer(capacity * graph.width, memory, for: "block output")
-    queries = try FloatBuffer(capacity * graph.queryRows, memory, for: "queries")
+    ops = Operations(arithmetic)
+    func activations(_ width: Int) throws(TinctureError) -> Activations {
+      try Activations(width: width, capacity: capacity, holding: arithmetic, budget: memory)
+    }
+    func numbers(_ width: Int, _ purpose: String) throws(TinctureError) -> NumberBuffer {
+      try NumberBuffer(max(1, capacity * width), arithmetic, memory, for: purpose)
+    }
+    input = try activations(graph.width)
+    attended = try activations(graph.queryRows)
+    inner = try activations(graph.feedForward)
+    keys = try numbers(graph.keyValueRows, "keys")
+    values = try numbers(graph.keyValueRows, "values")
+    up = try numbers(graph.rule.feedForward == .gated ? graph.feedForward : 0, "feed-forward")
+    output = try numbers(graph.width, "block output")
+    queries = try numbers(graph.queryRows, "queries")
     let group = graph.heads / graph.keyValueHeads
     tokensPerUnit = max(1, 32 / group)
     let stride = (graph.headSize + 15) / 16 * 16
@@ -58,12 +63,11 @@ final class TransformerBlock {
   /// - Parameter queries: room for `[count][queryRows]`.
   /// - Throws: `memory.budget`.
   func project(
-    _ hidden: UnsafeMutablePointer<Float>, count: Int, first: Int, layer: Int,
-    weights: LayerWeights, rotation: RotaryTable?, cache: KeyValueCache,
-    queries: UnsafeMutablePointer<Float>
+    _ hidden: Numbers, count: Int, first: Int, layer: Int, weights: LayerWeights,
+    rotation: RotaryTable?, cache: KeyValueCache, queries: Numbers
   ) throws(TinctureError) {
     let (keys, values) = (keys.base, values.base)
-    normalize(hidden, weights.attentionNorm, into: input.values, count)
+    normalize(hidden, weights.attentionNorm, count)
     input.changed(count: count)
     try multiply(weights.query, input, into: queries)
     try multiply(weights.key, input, into: keys)
@@ -80,20 +84,21 @@ final class TransformerBlock {
       ))
     team.forEachChunk(of: count, chunk: 8) { tokens in
       let job = job.value
+      let (graph, ops) = (job.block.graph, job.block.ops)
       for token in tokens {
         job.block.finishHeads(
-          job.queries + token * job.block.graph.queryRows, job.block.graph.heads,
-          job.weights.query.bias, job.weights.queryNorm, job.cosines.map { $0 + token * half },
+          job.queries + token * graph.queryRows, graph.heads,
+          as: .query, job.weights.query.bias, job.weights.queryNorm,
+          job.cosines.map { $0 + token * half },
           job.sines.map { $0 + token * half }, job.isInterleaved)
         job.block.finishHeads(
-          job.keys + token * job.block.graph.keyValueRows, job.block.graph.keyValueHeads,
-          job.weights.key.bias, job.weights.keyNorm, job.cosines.map { $0 + token * half },
+          job.keys + token * graph.keyValueRows, graph.keyValueHeads,
+          as: .stored, job.weights.key.bias, job.weights.keyNorm,
+          job.cosines.map { $0 + token * half },
           job.sines.map { $0 + token * half }, job.isInterleaved)
-        let rows = job.block.graph.keyValueRows
-        let value = job.values + token * rows
-        if let bias = job.weights.value.bias { job.block.ops.pointee.add(value, bias, Int64(rows)) }
-        // The engine keeps its cache in F16.
-        if job.block.arithmetic == .engine { job.block.ops.pointee.round_half(value, Int64(rows)) }
+        let value = job.values + token * graph.keyValueRows
+        if let bias = job.weights.value.bias { ops.add(value, bias, width: graph.keyValueRows) }
+        ops.round(value, as: .stored, width: graph.keyValueRows)
       }
     }
     cache.store(keys: keys, values: values, first: first, count: count, team: team)
@@ -101,25 +106,23 @@ final class TransformerBlock {
 
   /// Bias, norm and rotation of one token's queries or keys.
   private func finishHeads(
-    _ x: UnsafeMutablePointer<Float>, _ heads: Int, _ bias: UnsafePointer<Float>?,
-    _ norm: NormWeights?, _ cosines: UnsafeMutablePointer<Float>?,
-    _ sines: UnsafeMutablePointer<Float>?, _ isInterleaved: Bool
+    _ x: Numbers, _ heads: Int, as input: Operations.AttentionInput,
+    _ bias: UnsafePointer<Float>?, _ norm: NormWeights?,
+    _ cosines: UnsafeMutablePointer<Float>?, _ sines: UnsafeMutablePointer<Float>?,
+    _ isInterleaved: Bool
   ) {
     let size = graph.headSize
-    let ops = ops.pointee
-    if let bias { ops.add(x, bias, Int64(heads * size)) }
+    if let bias { ops.add(x, bias, width: heads * size) }
     for head in 0..<heads {
       let place = x + head * size
-      if let norm { ops.rms_norm(place, norm.weight, graph.normEpsilon, place, Int64(size)) }
+      if let norm {
+        ops.normalize(place, norm, graph.normEpsilon, into: place, isInput: false, width: size)
+      }
       if let cosines, let sines {
-        if isInterleaved {
-          ops.rotate_interleaved(place, cosines, sines, Int64(size))
-        } else {
-          ops.rotate_split(place, cosines, sines, Int64(size))
-        }
+        ops.rotate(place, cosines, sines, isInterleaved: isInterleaved, width: size)
       }
     }
-    if arithmetic == .engine { ops.round_half(x, Int64(heads * size)) }
+    ops.round(x, as: input, width: heads * size)
   }
 
   /// Attends with `queries` and adds what attention and feed-forward give to the hidden vectors.
@@ -129,22 +132,22 @@ final class TransformerBlock {
   ///   - sequenceCount: tokens of the whole sequence, for models that attend both ways.
   /// - Throws: `memory.budget`.
   func finish(
-    _ hidden: UnsafeMutablePointer<Float>, count: Int, first: Int, sequenceCount: Int, layer: Int,
-    weights: LayerWeights, cache: KeyValueCache, queries: UnsafeMutablePointer<Float>
+    _ hidden: Numbers, count: Int, first: Int, sequenceCount: Int, layer: Int,
+    weights: LayerWeights, cache: KeyValueCache, queries: Numbers
   ) throws(TinctureError) {
     attend(queries, count: count, first: first, sequenceCount: sequenceCount, layer, cache)
     attended.changed(count: count)
     try multiply(weights.output, attended, into: output.base)
     combine(hidden, weights.output.bias, weights.attentionPostNorm, count)
-    normalize(hidden, weights.feedForwardNorm, into: input.values, count)
+    normalize(hidden, weights.feedForwardNorm, count)
     input.changed(count: count)
     try feedForward(weights, count)
     combine(hidden, weights.down.bias, weights.feedForwardPostNorm, count)
   }
 
   private func attend(
-    _ queries: UnsafeMutablePointer<Float>, count: Int, first: Int, sequenceCount: Int,
-    _ layer: Int, _ cache: KeyValueCache
+    _ queries: Numbers, count: Int, first: Int, sequenceCount: Int, _ layer: Int,
+    _ cache: KeyValueCache
   ) {
     let tiles = (count + tokensPerUnit - 1) / tokensPerUnit
     let job = Unchecked((block: self, queries: queries, cache: cache))
@@ -162,12 +165,14 @@ final class TransformerBlock {
   }
 
   private func attend(
-    _ queries: UnsafeMutablePointer<Float>, head: Int, tokens: Range<Int>, unit: Int, first: Int,
+    _ queries: Numbers, head: Int, tokens: Range<Int>, unit: Int, first: Int,
     sequenceCount: Int, _ layer: Int, _ cache: KeyValueCache
   ) {
     let group = graph.heads / graph.keyValueHeads
     let rows = graph.queryRows
-    let at = tokens.lowerBound * rows + head * group * graph.headSize
+    let inHead = head * group * graph.headSize
+    let q = queries + tokens.lowerBound * rows + inHead
+    let out = attended.place(tokens.lowerBound) + inHead
     let (keys, values) = cache.head(head)
     withUnsafeTemporaryAllocation(of: Int64.self, capacity: tokens.count * 2) { bounds in
       guard let base = bounds.baseAddress else { return }
@@ -176,42 +181,54 @@ final class TransformerBlock {
         base[index] = Int64(range.lowerBound)
         base[tokens.count + index] = Int64(range.upperBound)
       }
-      var tile = to_attention(
-        q: queries + at, q_stride: Int64(rows), out: attended.values + at,
-        out_stride: Int64(rows), keys: keys, values: values,
-        value_stride: Int64(cache.valueStride), capacity: Int64(cache.capacity),
-        head_size: Int64(graph.headSize), tokens: Int64(tokens.count), group: Int64(group),
-        first: base, last: base + tokens.count, scale: graph.attentionScale,
-        soft_cap: graph.attentionSoftCap, scratch: scratch.base + unit * scratchPerUnit)
-      ops.pointee.attention(&tile)
+      var tile = to_attention()
+      tile.q_stride = Int64(rows)
+      tile.out_stride = Int64(attended.pitch)
+      tile.value_stride = Int64(cache.valueStride)
+      tile.capacity = Int64(cache.capacity)
+      tile.head_size = Int64(graph.headSize)
+      (tile.tokens, tile.group) = (Int64(tokens.count), Int64(group))
+      (tile.first, tile.last) = (UnsafePointer(base), UnsafePointer(base + tokens.count))
+      (tile.scale, tile.soft_cap) = (graph.attentionScale, graph.attentionSoftCap)
+      tile.scratch = scratch.base + unit * scratchPerUnit
+      switch arithmetic {
+      case .exact:
+        (tile.wide_q, tile.wide_out) = (UnsafePointer(q.doubles), out.doubles)
+        tile.wide_keys = UnsafePointer(keys.doubles)
+        tile.wide_values = UnsafePointer(values.doubles)
+        ops.table.pointee.attention_wide(&tile)
+      case .engine:
+        (tile.q, tile.out) = (UnsafePointer(q.floats), out.floats)
+        (tile.keys, tile.values) = (UnsafePointer(keys.floats), UnsafePointer(values.floats))
+        ops.table.pointee.attention(&tile)
+      }
     }
   }
 
   private func feedForward(_ weights: LayerWeights, _ count: Int) throws(TinctureError) {
     let isGated = weights.gate != nil
     if let gate = weights.gate {
-      try multiply(gate, input, into: inner.values)
+      try multiply(gate, input, into: inner.place(0), stride: inner.pitch)
       try multiply(weights.up, input, into: up.base)
     } else {
-      try multiply(weights.up, input, into: inner.values)
+      try multiply(weights.up, input, into: inner.place(0), stride: inner.pitch)
     }
     let job = Unchecked(
       (
-        ops: ops, inner: inner.values, up: isGated ? up.base : nil,
+        block: self, up: isGated ? up.base : nil,
         bias: isGated ? weights.gate?.bias : weights.up.bias,
-        upBias: isGated ? weights.up.bias : nil, width: graph.feedForward,
-        activation: graph.activation.number,
-        half: Int32(arithmetic == .engine && graph.activation == .geluTanh ? 1 : 0)
+        upBias: isGated ? weights.up.bias : nil
       ))
     team.forEachChunk(of: count, chunk: 4) { tokens in
       let job = job.value
-      let width = Int64(job.width)
+      let (ops, graph) = (job.block.ops, job.block.graph)
+      let width = graph.feedForward
       for token in tokens {
-        let inner = job.inner + token * job.width
-        let up = job.up.map { $0 + token * job.width }
-        if let bias = job.bias { job.ops.pointee.add(inner, bias, width) }
-        if let bias = job.upBias, let up { job.ops.pointee.add(up, bias, width) }
-        job.ops.pointee.activate(job.activation, job.half, inner, up, width)
+        let inner = job.block.inner.place(token)
+        let up = job.up.map { $0 + token * width }
+        if let bias = job.bias { ops.add(inner, bias, width: width) }
+        if let bias = job.upBias, let up { ops.add(up, bias, width: width) }
+        ops.activate(graph.activation, inner, up, width: width)
       }
     }
     inner.changed(count: count)
@@ -220,73 +237,57 @@ final class TransformerBlock {
 
   /// Hidden vectors plus ``output``, with its norm where the family has one.
   private func combine(
-    _ hidden: UnsafeMutablePointer<Float>, _ bias: UnsafePointer<Float>?, _ norm: NormWeights?,
-    _ count: Int
+    _ hidden: Numbers, _ bias: UnsafePointer<Float>?, _ norm: NormWeights?, _ count: Int
   ) {
     let job = Unchecked((block: self, hidden: hidden, output: output.base, bias: bias, norm: norm))
     team.forEachChunk(of: count, chunk: 8) { tokens in
       let (block, hidden, output, bias, norm) = job.value
-      let width = Int64(block.graph.width)
-      let ops = block.ops.pointee
+      let (ops, width, epsilon) = (block.ops, block.graph.width, block.graph.normEpsilon)
       for token in tokens {
-        let x = hidden + token * block.graph.width
-        let y = output + token * block.graph.width
-        if let bias { ops.add(y, bias, width) }
-        if block.graph.rule.block == .post {
-          ops.add(x, y, width)
-          if let norm { block.normalize(x, norm, into: x) }
+        let (x, y) = (hidden + token * width, output + token * width)
+        if let bias { ops.add(y, bias, width: width) }
+        let isPost = block.graph.rule.block == .post
+        if isPost { ops.add(x, y, width: width) }
+        if let norm {
+          let place = isPost ? x : y
+          ops.normalize(place, norm, epsilon, into: place, isInput: false, width: width)
+        }
+        if !isPost { ops.add(x, y, width: width) }
+      }
+    }
+  }
+
+  /// Normalises `count` vectors into ``input``, or copies them where no norm stands.
+  private func normalize(_ x: Numbers, _ norm: NormWeights?, _ count: Int) {
+    let job = Unchecked((block: self, x: x, norm: norm))
+    team.forEachChunk(of: count, chunk: 8) { tokens in
+      let (block, x, norm) = job.value
+      let (ops, width) = (block.ops, block.graph.width)
+      for token in tokens {
+        let (from, out) = (x + token * width, block.input.place(token))
+        if let norm {
+          ops.normalize(
+            from, norm, block.graph.normEpsilon, into: out, isInput: true, width: width)
         } else {
-          if let norm { block.normalize(y, norm, into: y) }
-          ops.add(x, y, width)
+          ops.copy(from, into: out, width: width)
         }
       }
     }
   }
 
-  /// Normalises `count` vectors, or copies them where no norm stands.
-  func normalize(
-    _ x: UnsafeMutablePointer<Float>, _ norm: NormWeights?, into out: UnsafeMutablePointer<Float>,
-    _ count: Int
-  ) {
-    let width = graph.width
-    guard let norm else {
-      out.update(from: x, count: count * width)
-      return
-    }
-    let job = Unchecked((block: self, x: x, norm: norm, out: out))
-    team.forEachChunk(of: count, chunk: 8) { tokens in
-      let (block, x, norm, out) = job.value
-      for token in tokens { block.normalize(x + token * width, norm, into: out + token * width) }
-    }
-  }
-
-  private func normalize(
-    _ x: UnsafeMutablePointer<Float>, _ norm: NormWeights, into out: UnsafeMutablePointer<Float>
-  ) {
-    let width = Int64(graph.width)
-    if let bias = norm.bias {
-      ops.pointee.layer_norm(x, norm.weight, bias, graph.normEpsilon, out, width)
-    } else {
-      ops.pointee.rms_norm(x, norm.weight, graph.normEpsilon, out, width)
-    }
-  }
-
   private func multiply(
-    _ projection: Projection, _ activations: Activations, into output: UnsafeMutablePointer<Float>
+    _ projection: Projection, _ activations: Activations, into output: Numbers, stride: Int? = nil
   ) throws(TinctureError) {
-    try Linear.multiply(
-      projection.weights, activations, tokens: 0..<activations.count, arithmetic: arithmetic,
-      team: team, into: output, stride: projection.weights.rowCount)
-  }
-}
-
-/// The table of elementwise operations and attention.
-enum Operations {
-  static var table: UnsafePointer<to_ops> {
-    guard let table = to_select() else {
-      preconditionFailure("TINCTURE_ISA is wrong and InstructionSet.check() was not called")
+    let stride = stride ?? projection.weights.rowCount
+    switch arithmetic {
+    case .exact:
+      try Linear.multiply(
+        projection.weights, activations, team: team, into: output.doubles, stride: stride)
+    case .engine:
+      try Linear.multiply(
+        projection.weights, activations, tokens: 0..<activations.count, arithmetic: .engine,
+        team: team, into: output.floats, stride: stride)
     }
-    return table
   }
 }
 

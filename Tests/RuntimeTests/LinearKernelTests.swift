@@ -29,6 +29,7 @@ import TinctureTestSupport
 
   /// Activations in the form a kernel reads.
   final class Forms {
+    var wide: [Double] = []
     var values: [Float]
     var bf16: [UInt16]
     var quants: [Int8]
@@ -52,6 +53,10 @@ import TinctureTestSupport
       case TK_FORM_Q8_0: table.quantize_q8_0(x, count, &quants, &scales, &sums, nil)
       case TK_FORM_Q8_1: table.quantize_q8_0(x, count, &quants, &scales, &sums, &offsets)
       case TK_FORM_Q8_K: table.quantize_q8_k(x, count, &quants, &scales, &sums, &offsets)
+      case TK_FORM_F64:
+        let pitch = Int(tk_wide_pitch(Int64(width)))
+        wide = [Double](repeating: .nan, count: x.count / width * pitch)
+        table.widen(x, Int64(width), Int64(x.count / width), &wide)
       default: break
       }
     }
@@ -64,6 +69,10 @@ import TinctureTestSupport
       let (block, group) = tk_engine_form(Int32(format.id)) == TK_FORM_Q8_K ? (256, 16) : (32, 32)
       var output = [Float](repeating: .nan, count: part.count * rows)
       let first = part.lowerBound * width
+      let firstWide = part.lowerBound * Int(tk_wide_pitch(Int64(width)))
+      let wide = UnsafeMutableBufferPointer<Double>.allocate(capacity: max(1, self.wide.count))
+      _ = wide.initialize(from: self.wide)
+      defer { wide.deallocate() }
       values.withUnsafeBufferPointer { values in
         bf16.withUnsafeBufferPointer { bf16 in
           quants.withUnsafeBufferPointer { quants in
@@ -73,6 +82,8 @@ import TinctureTestSupport
                   var inputs = tk_inputs()
                   inputs.width = Int64(width)
                   inputs.count = Int64(part.count)
+                  inputs.wide =
+                    self.wide.isEmpty ? nil : wide.baseAddress.map { UnsafePointer($0 + firstWide) }
                   inputs.values = values.baseAddress.map { $0 + first }
                   inputs.bf16 = bf16.baseAddress.map { $0 + first }
                   inputs.quants = quants.baseAddress.map { $0 + first }
@@ -186,7 +197,7 @@ import TinctureTestSupport
       let tokens = 13
       let x = (0..<tokens * length).map { _ in random.normal() }
       for engine in [false, true] {
-        let forms = Forms(engine ? form : TK_FORM_F32, x, width: length, table)
+        let forms = Forms(engine ? form : TK_FORM_F64, x, width: length, table)
         let expected = forms.multiply(
           scalar, format, engine: engine, weights.bytes, rows: rows, part: 0..<tokens)
         let rowBytes = weights.bytes.count / rows
@@ -213,19 +224,48 @@ import TinctureTestSupport
     }
   }
 
-  /// Tables with fused multiply-add compute exact products alike, to the bit.
+  /// All tables compute exact products alike, to the bit, for every number of rows and tokens, and for rows that are no
+  /// whole number of vectors; activations use all their 29 bits.
   @Test(arguments: BlockFormat.all)
-  func fusedTablesAreEqual(_ format: BlockFormat) throws {
-    let fused = try Self.instructionSets.filter { $0 != "scalar" }.map { try Self.table($0) }
-    let (rows, length, tokens) = (9, 2560, 7)
-    let weights = try LinearTests.Weights(format, rows: rows, length: length, seed: 13)
-    var random = SeededRandom(seed: 14)
-    let x = (0..<tokens * length).map { _ in random.normal() }
-    let results = fused.map { table in
-      Forms(TK_FORM_F32, x, width: length, table).multiply(
-        table, format, engine: false, weights.bytes, rows: rows, part: 0..<tokens)
+  func exactProductsAreTheSameInEveryTable(_ format: BlockFormat) throws {
+    let tables = try Self.instructionSets.map { try Self.table($0) }
+    for length in [37, 512, 2560] where length % format.elementsPerBlock == 0 {
+      let (rows, tokens) = (9, 7)
+      let weights = try LinearTests.Weights(format, rows: rows, length: length, seed: 13)
+      var random = SeededRandom(seed: 14)
+      let x = (0..<tokens * length).map { _ in random.normal() }
+      let pitch = Int(tk_wide_pitch(Int64(length)))
+      var wide = [Double](repeating: 0, count: tokens * pitch)
+      for token in 0..<tokens {
+        for column in 0..<length {
+          let fine = Double(x[token * length + column]) * (1 + Double(column % 31) * 0x1p-28)
+          wide[token * pitch + column] = Double(bitPattern: fine.bitPattern & ~0xff_ffff)
+        }
+      }
+      var results: [[Double]] = []
+      for table in tables {
+        for count in [tokens, 1] {
+          var found = [Double](repeating: .nan, count: tokens * rows)
+          wide.withUnsafeBufferPointer { wide in
+            found.withUnsafeMutableBufferPointer { found in
+              guard let wide = wide.baseAddress, let found = found.baseAddress else { return }
+              for first in stride(from: 0, to: tokens, by: count) {
+                var inputs = tk_inputs()
+                (inputs.width, inputs.count) = (Int64(length), Int64(count))
+                inputs.wide = wide + first * pitch
+                table.multiply_wide(
+                  Int32(format.id), weights.bytes, Int64(rows), &inputs, found + first * rows,
+                  Int64(rows))
+              }
+            }
+          }
+          results.append(found)
+        }
+      }
+      for result in results {
+        #expect(result.allSatisfy(\.isFinite) && result == results[0], "length \(length)")
+      }
     }
-    for result in results { #expect(result == results[0]) }
   }
 
   /// A product with a unit vector is the weight the codecs decode, to the bit.
@@ -236,7 +276,7 @@ import TinctureTestSupport
     let weights = try LinearTests.Weights(format, rows: rows, length: length, seed: 15)
     var units = [Float](repeating: 0, count: length * length)
     for column in 0..<length { units[column * length + column] = 1 }
-    let forms = Forms(TK_FORM_F32, units, width: length, table)
+    let forms = Forms(TK_FORM_F64, units, width: length, table)
     let together = forms.multiply(
       table, format, engine: false, weights.bytes, rows: rows, part: 0..<length)
     for column in 0..<length {

@@ -5,6 +5,8 @@
 // Prints billions of multiplications and additions a second, bytes of weights a second, the time activations take to be
 // rounded, and the normalised squared distance to the scalar table. Status 1 when that is above 1e-11, or no format
 // was run. Times are processor time of the thread, the best of several runs.
+// clock_gettime is POSIX, which strict C hides.
+#define _POSIX_C_SOURCE 200809L
 #include "ckernels.h"
 #include "clinear.h"
 
@@ -89,6 +91,7 @@ int main(int count, char **words) {
   float *scales = room(size / 8 + 64), *offsets = room(size / 4 + 64);
   int32_t *sums = room(size / 4 + 64);
   uint16_t *bf16 = room(2 * size);
+  double *wide = room(8 * (size_t)(tk_wide_pitch(width) * tokens));
   for (size_t i = 0; i < size; ++i) x[i] = noise();
   for (int64_t i = 0; i < width * ENCODED_ROWS; ++i) w[i] = 0.05f * noise();
   int bad = 0, run = 0;
@@ -104,9 +107,9 @@ int main(int count, char **words) {
       }
     }
     for (int engine = 0; engine < 2; ++engine) {
-      const tk_form form = engine ? tk_engine_form(formats[f].id) : TK_FORM_F32;
+      const tk_form form = engine ? tk_engine_form(formats[f].id) : TK_FORM_F64;
       tk_inputs in = {
-          .width = width, .count = tokens, .values = x, .bf16 = bf16, .quants = quants, .scales = scales, .sums = sums,
+          .width = width, .count = tokens, .wide = wide, .values = x, .bf16 = bf16, .quants = quants, .scales = scales, .sums = sums,
           .offsets = offsets};
       double forming = 1e9, best = 1e9;
       for (int k = 0; k < 3; ++k) {
@@ -118,6 +121,7 @@ int main(int count, char **words) {
           case TK_FORM_Q8_K: table->quantize_q8_k(x, (int64_t)size, quants, scales, sums, offsets); break;
           case TK_FORM_F16: table->round_f16(x, (int64_t)size, rounded); break;
           case TK_FORM_BF16: table->round_bf16(x, (int64_t)size, bf16, rounded); break;
+          case TK_FORM_F64: table->widen(x, width, tokens, wide); break;
           default: break;
         }
         forming = fmin(forming, now() - start);

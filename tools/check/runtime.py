@@ -33,7 +33,7 @@ sys.path[:0] = [here, os.path.join(here, "..", "peer"), os.path.join(here, "..")
 import texts  # noqa: E402
 from long_columns import TOKENS, columns  # noqa: E402
 
-# Mean over the positions. transformers' own float32 stands at 6.6e-12 on the 1,500 tokens, differences up to 4.2e-4.
+# At every position, not on average. transformers' own float32 is above NMSE at 107 of the 1,500 positions (worst 1.1e-9).
 NMSE, LARGEST = 1e-11, 5e-4
 # Hidden states of one stage, mean over eight positions: 5.8e-13 at the most was found, at stage 12.
 LAYER = 5e-12
@@ -98,17 +98,12 @@ def row_errors(found, expected, variance=None):
 
 def gate(name, errors, largest, floor=None):
     worst = int(np.argmax(errors))
-    text = (f"{name}: NMSE {errors.mean():.2e} (at most {NMSE:.0e}), largest difference {largest:.2e} (at most {LARGEST:.0e}),"
-            f" worst of {len(errors)} rows {errors[worst]:.2e} at {worst}")
-    good = errors.mean() <= NMSE and largest <= LARGEST
+    text = (f"{name}: NMSE at most {errors[worst]:.2e} (row {worst} of {len(errors)}; at most {NMSE:.0e}), mean {errors.mean():.2e},"
+            f" largest difference {largest:.2e} (at most {LARGEST:.0e})")
     if floor is not None:
-        # Some positions amplify rounding a thousand times. Which ones, and how much, is chance; but no float32 should have
-        # more of them, or worse ones, than transformers' own.
-        above, theirs = int((errors > NMSE).sum()), int((floor > NMSE).sum())
-        good = good and above <= theirs and errors[worst] <= max(NMSE, float(floor.max()))
-        text += (f", {above} above {NMSE:.0e}; transformers' float32: mean {floor.mean(dtype=np.float64):.2e}, worst"
-                 f" {floor.max():.2e}, {theirs} above")
-    check(good, text)
+        text += (f"; transformers' float32: worst {floor.max():.2e}, mean {floor.mean(dtype=np.float64):.2e},"
+                 f" {int((floor > NMSE).sum())} above")
+    check(bool((errors <= NMSE).all()) and largest <= LARGEST, text)
 
 
 def gemma(options, record):

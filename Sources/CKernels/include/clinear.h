@@ -5,14 +5,14 @@
 // are the same for any number of threads and any split of the rows.
 //
 // Two arithmetics:
-// - exact: weights decoded to F32, F32 activations. The row is cut into segments of 1024 elements; within a
-//   segment, lane j of 16 sums the elements j, j + 16, j + 32 ... in order, the lanes are then added as a tree
-//   (lane j with j + 8, then + 4, + 2, + 1), and the segments one after the other. The same for one token as
-//   for many. Tables with fused multiply-add (avx2, avx512, neon) agree to the bit; `scalar` rounds each
-//   product and differs by at most 2^-24 of sum |w * x|, times the depth of the sum.
+// - exact: weights decoded to F32, activations of at most 29 bits (floats are), their products (which double holds
+//   exactly) and the sums in double. The row is cut into segments of 512 elements; within a segment, lane j of 8 sums
+//   the elements j, j + 8, j + 16 ... in order, the lanes are then added as a tree (lane j with j + 4, then + 2, + 1),
+//   and the segments one after the other, beginning with 0. The same for one token as for many, and to the bit in
+//   every table.
 // - engine: what llama.cpp's CPU backend computes. Activations are rounded to the form the weight's format
 //   asks for (tk_linear.quantize_*), blocks are multiplied as integers, exactly, and the blocks' sums, each
-//   times its scales, are added as F32. F32 sums are ordered as suits the instruction set: tables agree within
+//   times its scales, are added as F32; weights that are plain floats are multiplied and added as F32. F32 sums are ordered as suits the instruction set: tables agree within
 //   2^-20 of the sum of the blocks' magnitudes.
 //
 // Nothing allocates. Weight bytes need no alignment; any bytes are accepted (bad scales give NaN or infinity).
@@ -22,13 +22,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Elements of a segment of the exact sum.
-enum { TK_SEGMENT = 1024 };
+// Elements of a segment of the exact sum, and of those of engine arithmetic.
+enum { TK_EXACT_SEGMENT = 512, TK_SEGMENT = 1024 };
+
+// Doubles from one token's row of `wide` to the next; what is beyond the width is zero.
+static inline int64_t tk_wide_pitch(int64_t width) { return (width + 7) / 8 * 8; }
 
 // Activations of `count` tokens, each `width` elements. Which arrays are read depends on format and
 // arithmetic (tk_linear.form); the others may be NULL.
 typedef struct tk_inputs {
   int64_t width, count;
+  const double *wide;       // [count][tk_wide_pitch(width)]: doubles of at most 29 bits, for exact arithmetic
   const float *values;      // [count][width]: F32; for engine arithmetic of F16 weights rounded to F16
   const uint16_t *bf16;     // [count][width]: bits rounded to BF16
   const int8_t *quants;     // [count][width]
@@ -46,6 +50,7 @@ typedef enum tk_form {
   TK_FORM_Q8_0,       // quants, scales, sums
   TK_FORM_Q8_1,       // and offsets
   TK_FORM_Q8_K,       // the same for blocks of 256
+  TK_FORM_F64,        // wide
 } tk_form;
 
 typedef struct tk_linear {
@@ -57,6 +62,8 @@ typedef struct tk_linear {
   // Blocks of 256: scale of the first greatest magnitude, negated, / 127. `count` is a multiple of 256.
   void (*quantize_q8_k)(
       const float *x, int64_t count, int8_t *quants, float *scales, int32_t *sums, float *offsets);
+  // Makes `wide` of the values of `count` tokens.
+  void (*widen)(const float *x, int64_t width, int64_t count, double *out);
   // Rounds to halves, still as floats; beyond their range infinite.
   void (*round_f16)(const float *x, int64_t count, float *out);
   // Rounds to BF16: bits and the same as floats.
@@ -65,6 +72,9 @@ typedef struct tk_linear {
   void (*multiply)(
       int32_t format, int engine, const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out,
       int64_t stride);
+  // The same in exact arithmetic, the sums as they are.
+  void (*multiply_wide)(
+      int32_t format, const uint8_t *weights, int64_t rows, const tk_inputs *in, double *out, int64_t stride);
 } tk_linear;
 
 // The form of activations that engine arithmetic of a format reads.

@@ -24,6 +24,9 @@ typedef struct to_attention {
   // Result, laid out like the queries.
   float *out;
   int64_t out_stride;
+  // These in exact arithmetic (attention_wide): queries of 26 bits, results of 29.
+  const double *wide_q;
+  double *wide_out;
   // Keys of this head, transposed in groups of TO_LANES positions: element d of the key in slot s stands at
   // keys[(s / TO_LANES * head_size + d) * TO_LANES + s % TO_LANES].
   const float *keys;
@@ -31,6 +34,8 @@ typedef struct to_attention {
   // multiple of TO_LANES, are zero.
   const float *values;
   int64_t value_stride;
+  // The same in exact arithmetic, numbers of 27 bits.
+  const double *wide_keys, *wide_values;
   // Positions p stand in slot p % capacity; capacity is a multiple of TO_KEY_BLOCK.
   int64_t capacity;
   int64_t head_size;
@@ -73,6 +78,31 @@ typedef struct to_ops {
   // sums are taken block by block of TO_KEY_BLOCK absolute positions, so they depend neither on the tile nor on what
   // other queries see. exp within 2 ulp; 0 below exp(-87).
   void (*attention)(const to_attention *tile);
+
+  // Exact arithmetic: numbers in double, the same bits in every table. With `cut`, and where said, results are rounded
+  // to 29 bits, so that products with floats are exact. exp, tanh, SiLU and GELU's tanh form are within 1e-13 of
+  // themselves, GELU within 1e-9 of x.
+  //
+  // Norms as above; `out` may be `x`, `weight` is given.
+  void (*rms_norm_wide)(const double *x, const float *weight, float epsilon, int cut, double *out, int64_t n);
+  void (*layer_norm_wide)(
+      const double *x, const float *weight, const float *bias, float epsilon, int cut, double *out, int64_t n);
+  // x[i] += y[i].
+  void (*add_wide)(double *x, const double *y, int64_t n);
+  void (*add_float)(double *x, const float *y, int64_t n);
+  // out[i] = x[i] * factor.
+  void (*widen)(const float *x, double factor, double *out, int64_t n);
+  // out[i] = x[i], rounded to F32.
+  void (*narrow)(const double *x, float *out, int64_t n);
+  // Rounds to `bits` bits.
+  void (*cut_wide)(double *x, int bits, int64_t n);
+  // As rotate_split, or rotate_interleaved.
+  void (*rotate_wide)(double *x, const float *cosine, const float *sine, int interleaved, int64_t n);
+  // gate[i] = f(gate[i]) * up[i], or f(gate[i]) when `up` is NULL, of 29 bits.
+  void (*activate_wide)(int activation, double *gate, const double *up, int64_t n);
+  void (*soft_cap_wide)(float *x, float cap, int64_t n);
+  // exp is 0 below exp(-708); weights of the softmax have 26 bits.
+  void (*attention_wide)(const to_attention *tile);
 } to_ops;
 
 // Floats of scratch memory for one tile of `rows` (tokens × group) queries.
