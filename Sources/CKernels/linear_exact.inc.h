@@ -15,7 +15,7 @@ enum { EXACT_ROWS = 2, EXACT_TOKENS = 2, EXACT_FEW = 4 };
 #else
 enum { EXACT_ROWS = 1, EXACT_TOKENS = 2, EXACT_FEW = 2 };
 #endif
-enum { EXACT_PANEL = 32, EXACT_GROUP = 264 };
+enum { EXACT_PANEL = 32, EXACT_GROUP = 528 };
 
 TK_INLINE f64x8 d_load(const double *p) {
   f64x8 v;
@@ -179,6 +179,13 @@ static __attribute__((noinline)) void exact_panel(
 
 // Decodes a piece of a row to doubles, with zeros up to a multiple of 8.
 static void decode_wide(int32_t format, const uint8_t *in, double *out, int64_t length) {
+  if (format == TK_BF16 && length % 8 == 0) {
+    for (int64_t i = 0; i < length; i += 8) {
+      f64x8 d = wide_at(TK_BF16, in, i);
+      memcpy(out + i, &d, sizeof d);
+    }
+    return;
+  }
   float line[TK_EXACT_SEGMENT] __attribute__((aligned(64)));
   decode_piece(format, in, line, length);
   for (int64_t i = length; i < tk_wide_pitch(length); ++i) line[i] = 0;
@@ -211,7 +218,13 @@ static void exact_decoded(
             panel, group, in->wide + first * x_pitch + at, x_pitch, count, tk_wide_pitch(length), sums);
       }
       for (int64_t t = 0; t < count; ++t) {
-        for (int k = 0; k < group; ++k) put(out, first + t, r + k, sums[t * EXACT_PANEL + k]);
+        const double *from = sums + t * EXACT_PANEL;
+        if (out->wide) {
+          memcpy(out->wide + (first + t) * out->stride + r, from, (size_t)group * sizeof *from);
+        } else {
+          float *to = out->narrow + (first + t) * out->stride + r;
+          for (int k = 0; k < group; ++k) to[k] = (float)from[k];
+        }
       }
     }
   }

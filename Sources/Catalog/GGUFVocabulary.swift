@@ -30,7 +30,27 @@ struct GGUFVocabulary {
       }
     }
     guard let tokenCount else { return }
-    _ = try keys.string("tokenizer.ggml.model")
+    let model = try keys.string("tokenizer.ggml.model")
+    // llama.cpp src/llama-vocab.cpp, llama_vocab::impl::load: the tokenizers it knows, and what a byte-level BPE must have.
+    let models = ["llama", "bert", "gpt2", "t5", "rwkv", "plamo2"]
+    guard models.contains(model) || decided.contains("tokenizer.ggml.model") else {
+      throw keys.failure(
+        "tokenizer.ggml.model", "llama.cpp knows no such tokenizer",
+        expected: models.joined(separator: ", "))
+    }
+    if model == "gpt2" {
+      if keys.file.value("tokenizer.ggml.merges") == nil {
+        throw keys.failure(
+          "tokenizer.ggml.merges", "a byte-level BPE without merges", expected: "a list of merges")
+      }
+      let cut = "tokenizer.ggml.pre"
+      if try keys.optionalString(cut) == nil, !decided.contains(cut) {
+        throw keys.failure(
+          cut, "a byte-level BPE that does not say how text is cut into words",
+          expected: "the name of a pre-tokenizer",
+          advice: "llama.cpp would take its default; say which one with --metadata \(cut)=NAME")
+      }
+    }
     // llama.cpp reads as many as there are tokens (src/llama-vocab.cpp, llama_vocab::impl::load).
     try check(keys, "scores", "numbers", tokenCount) { list in
       switch list {

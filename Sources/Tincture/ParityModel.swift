@@ -21,6 +21,13 @@ struct ParityModel {
     text = PromptText(checkpoint, bound, runtime)
   }
 
+  /// Whether llama.cpp has its own form of the activation for this architecture and the model is a GGUF file, which
+  /// is computed as llama.cpp would (BERT's GELU).
+  var computesEnginesActivation: Bool {
+    guard case .gguf = checkpoint.container else { return false }
+    return runtime.graph.rule.ownActivation != nil
+  }
+
   /// The last part of the path.
   var name: String {
     var path = checkpoint.path

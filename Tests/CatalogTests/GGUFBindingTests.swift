@@ -159,7 +159,30 @@ import TinctureTestSupport
       key: "tokenizer.ggml.token_type", value: .array(.int32([1, 1])), code: "gguf.metadata"),
     Change(
       key: "tokenizer.ggml.merges", value: .array(.int32([1, 1])), code: "gguf.metadata"),
+    Change(key: "tokenizer.ggml.model", value: .string("nosuch"), code: "gguf.metadata"),
   ]
+
+  @Test func aByteLevelBPEHasMergesAndSaysHowItCuts() throws {
+    func failingKey(_ extra: Pairs) -> String? {
+      do {
+        _ = try bind(metadata: { pairs in
+          pairs += Self.vocabulary(2304)
+          Self.apply(
+            Change(key: "tokenizer.ggml.model", value: .string("gpt2"), code: ""), &pairs)
+          pairs += extra
+        })
+        return nil
+      } catch {
+        return (error as? TinctureError)?.place.key ?? "\(error)"
+      }
+    }
+    let merges = (
+      "tokenizer.ggml.merges", GGUFValue.array(.strings(ByteStrings([Array("a b".utf8)])))
+    )
+    #expect(failingKey([]) == "tokenizer.ggml.merges")
+    #expect(failingKey([merges]) == "tokenizer.ggml.pre")
+    #expect(failingKey([merges, ("tokenizer.ggml.pre", .string("llama-bpe"))]) == nil)
+  }
 
   @Test(arguments: vocabularyChanges)
   func theVocabularyIsHeldAgainstTheModel(_ change: Change) throws {

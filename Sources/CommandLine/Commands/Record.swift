@@ -74,7 +74,7 @@ enum Parity {
   static let arithmetic = OptionSpec.value(
     "arithmetic", "MODE", hint: .choices { Arithmetic.allCases.map(\.rawValue) },
     """
-    exact (the default): weights decoded, computed in float32, the truth about the weights. engine: \
+    exact (the default): weights decoded, computed in double, the truth about the weights. engine: \
     activations rounded as llama.cpp does on a processor.
     """)
 
