@@ -74,6 +74,10 @@ public struct SpecialTokens: Sendable {
       set(role, id, below: tokenCount, "the vocabulary")
     }
     addEndTokens(files, tokenCount: tokenCount, textOf: textOf)
+    let listed = added + files.config.addedTokens + files.addedTokens
+    notes += disagreements(files) { name in
+      listed.first { $0.content == name }?.id ?? idOf(name)
+    }
   }
 
   public func id(of role: SpecialRole) -> Int? { ids.first { $0.role == role }?.id }
@@ -248,7 +252,8 @@ public struct SpecialTokens: Sendable {
       if let spare = [SpecialRole.eot, .eom].first(where: { self.id(of: $0) == nil }) {
         ids.append((spare, id))
         notes.append(
-          "token \(id) also ends generation (eos_token_id is a list): written as \(spare.rawValue)")
+          "token \(id) also ends generation (eos_token_id\(ends.count > 1 ? " is a list" : "")): written as "
+            + spare.rawValue)
       } else {
         notes.append("token \(id) also ends generation, but no key is left to say so")
       }

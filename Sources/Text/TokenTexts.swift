@@ -30,6 +30,18 @@ public struct TokenTexts: Sendable, Hashable {
     (index == 0 ? 0 : ends[index - 1])..<ends[index]
   }
 
+  /// Whether text `index` is these bytes.
+  package func equals(_ index: Int, _ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+    let range = range(index)
+    guard range.count == bytes.count else { return false }
+    return storage.withUnsafeBufferPointer { storage in
+      for offset in 0..<bytes.count where storage[range.lowerBound + offset] != bytes[offset] {
+        return false
+      }
+      return true
+    }
+  }
+
   /// Bytes of the longest text.
   package var longest: Int {
     var longest = 0

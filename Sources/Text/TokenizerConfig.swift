@@ -22,6 +22,8 @@ public struct TokenizerConfig: Sendable {
   public private(set) var names: [SpecialRole: [UInt8]] = [:]
   /// The file that each of ``names`` comes from.
   package private(set) var origins: [SpecialRole: String] = [:]
+  /// What special_tokens_map.json says of a role to which tokenizer_config.json gives another text.
+  package private(set) var otherNames: [SpecialRole: [UInt8]] = [:]
   /// `additional_special_tokens` and `extra_special_tokens`.
   public private(set) var additionalNames: [[UInt8]] = []
   /// `add_bos_token` and the like.
@@ -73,10 +75,14 @@ public struct TokenizerConfig: Sendable {
   }
 
   private mutating func readNames(_ root: JSON, _ path: String) throws(TinctureError) {
-    for role in SpecialRole.named where names[role] == nil {
+    for role in SpecialRole.named {
       guard let node = root.present("\(role.rawValue)_token") else { continue }
       let text = try TokenizerConfig.content(node)
       guard !text.isEmpty else { continue }
+      if let name = names[role] {
+        if name != text { otherNames[role] = text }
+        continue
+      }
       names[role] = text
       origins[role] = path
     }

@@ -7,7 +7,7 @@ public struct TokenizerFiles: Sendable {
   public let sentencePiece: SentencePieceModel?
   /// `tokenizer.json`.
   public let json: TokenizerJSON?
-  /// `vocab.txt`, read only when there is no `tokenizer.json`.
+  /// `vocab.txt`; beside a `tokenizer.json` it is only held against that.
   public let wordPieces: TrainedVocabulary?
   /// `tokenizer_config.json` with `special_tokens_map.json`; empty when neither exists.
   public let config: TokenizerConfig
@@ -22,6 +22,8 @@ public struct TokenizerFiles: Sendable {
   public let modelIDs: [SpecialRole: ModelIDs]
   /// `eos_token_id` of generation_config.json.
   public let generationEndIDs: [Int]
+  /// `bos_token_id`, `eos_token_id` and `pad_token_id` of generation_config.json.
+  package let generationIDs: [SpecialRole: [Int]]
 
   /// The templates that count: of chat_template.jinja, else of tokenizer_config.json, else of chat_template.json.
   public var templates: [NamedTemplate]? {
@@ -40,7 +42,7 @@ public struct TokenizerFiles: Sendable {
     wordPieces: TrainedVocabulary? = nil, config: TokenizerConfig = TokenizerConfig(),
     addedTokens: [AddedToken] = [], templateFiles: [NamedTemplate]? = nil,
     templateFilesWin: Bool = false, modelIDs: [SpecialRole: ModelIDs] = [:],
-    generationEndIDs: [Int] = []
+    generationIDs: [SpecialRole: [Int]] = [:]
   ) {
     self.folder = folder
     self.sentencePiece = sentencePiece
@@ -51,7 +53,8 @@ public struct TokenizerFiles: Sendable {
     self.templateFiles = templateFiles
     self.templateFilesWin = templateFilesWin
     self.modelIDs = modelIDs
-    self.generationEndIDs = generationEndIDs
+    self.generationIDs = generationIDs
+    generationEndIDs = generationIDs[.eos] ?? []
   }
 
   /// Bytes that reading the tokenizer of `folder` and making metadata of it take at most at one time: an estimate from
@@ -92,8 +95,8 @@ public struct TokenizerFiles: Sendable {
   /// Reads the tokenizer files of `folder`. Cost: dominated by `tokenizer.json` (Gemma's 33 MB: about 0.1 s).
   ///
   /// - Parameter wholeJSON: reads the vocabulary of tokenizer.json also beside a tokenizer.model.
-  /// - Throws: `tokenizer.missing` when there is neither `tokenizer.model`, `tokenizer.json` nor `vocab.txt`; the
-  ///   errors of each file's reader; `memory.exhausted` when the system has no room for them.
+  /// - Throws: `tokenizer.missing` when there is neither `tokenizer.model`, `tokenizer.json` nor `vocab.txt`;
+  ///   `tokenizer.contradiction` when two of them give an id different texts; the errors of each file's reader; `memory.exhausted` when the system has no room for them.
   public static func open(
     folder: String, wholeJSON: Bool = false
   ) throws(TinctureError) -> TokenizerFiles {
@@ -113,25 +116,6 @@ public struct TokenizerFiles: Sendable {
     if let data = try bytes("tokenizer.model", limit: 128 << 20) {
       sentencePiece = try SentencePieceModel(data, file: path("tokenizer.model"))
     }
-    var json: TokenizerJSON?
-    if let data = try bytes("tokenizer.json", limit: TokenizerJSON.byteLimit) {
-      let hasModel = sentencePiece != nil && !wholeJSON
-      json = try TokenizerJSON(
-        data, path: path("tokenizer.json"),
-        vocabularyUnless: { hasModel && $0 == .bytePair && $1 })
-    }
-    var wordPieces: TrainedVocabulary?
-    if json == nil, let data = try bytes("vocab.txt", limit: small) {
-      wordPieces = try TrainedVocabulary(lines: data, file: path("vocab.txt"))
-    }
-    guard sentencePiece != nil || json != nil || wordPieces != nil else {
-      throw TinctureError(
-        .init("tokenizer.missing", .invalidInput), "the folder has no tokenizer",
-        place: .init(file: folder),
-        expected: "tokenizer.model, tokenizer.json or vocab.txt",
-        advice: "copy the tokenizer files of the model it was trained from into the folder; "
-          + "for a folder with vocab.json and merges.txt let transformers save a tokenizer.json")
-    }
     var config = TokenizerConfig()
     if let data = try bytes("tokenizer_config.json", limit: small) {
       config = try TokenizerConfig(data, path: path("tokenizer_config.json"))
@@ -143,22 +127,47 @@ public struct TokenizerFiles: Sendable {
     if let data = try bytes("added_tokens.json", limit: small) {
       added = try readAddedTokens(data, path: path("added_tokens.json"))
     }
+    let lines = try bytes("vocab.txt", limit: small)
+    var json: TokenizerJSON?
+    if let data = try bytes("tokenizer.json", limit: TokenizerJSON.byteLimit) {
+      let renamed = added + config.addedTokens
+      let hasModel = sentencePiece != nil && !wholeJSON
+      json = try TokenizerJSON(
+        data, path: path("tokenizer.json"),
+        vocabularyUnless: { hasModel && $0 == .bytePair && $1 },
+        beside: sentencePiece.map { VocabularyWitness($0, renamed: renamed) }
+          ?? lines.map { VocabularyWitness(lines: $0, renamed: renamed) })
+    }
+    var wordPieces: TrainedVocabulary?
+    if json == nil, let lines {
+      wordPieces = try TrainedVocabulary(lines: lines, file: path("vocab.txt"))
+    }
+    guard sentencePiece != nil || json != nil || wordPieces != nil else {
+      throw TinctureError(
+        .init("tokenizer.missing", .invalidInput), "the folder has no tokenizer",
+        place: .init(file: folder),
+        expected: "tokenizer.model, tokenizer.json or vocab.txt",
+        advice: "copy the tokenizer files of the model it was trained from into the folder; "
+          + "for a folder with vocab.json and merges.txt let transformers save a tokenizer.json")
+    }
     var modelIDs: [SpecialRole: ModelIDs] = [:]
     if let data = try bytes("config.json", limit: small) {
       modelIDs = try readModelIDs(JSON.parse(data, file: path("config.json"), code: "config"))
     }
-    var endIDs: [Int] = []
+    var generationIDs: [SpecialRole: [Int]] = [:]
     if let data = try bytes("generation_config.json", limit: small) {
       let root = try JSON.parse(
         data, file: path("generation_config.json"), code: "generation_config")
       _ = try root.object()
-      endIDs = try readIDs(root.present("eos_token_id"))?.ids ?? []
+      for role in [SpecialRole.bos, .eos, .pad] {
+        generationIDs[role] = try readIDs(root.present("\(role.rawValue)_token_id"))?.ids
+      }
     }
     return TokenizerFiles(
       folder: folder, sentencePiece: sentencePiece, json: json, wordPieces: wordPieces,
       config: config, addedTokens: added, templateFiles: try readTemplates(folder),
       templateFilesWin: Folder.kind(Folder.join(folder, "chat_template.jinja")) == .file,
-      modelIDs: modelIDs, generationEndIDs: endIDs)
+      modelIDs: modelIDs, generationIDs: generationIDs)
   }
 
   /// `{"<image>": 262144}`.

@@ -33,6 +33,8 @@ public struct TokenizerJSON: Sendable {
   public let preTokenizer: [PreTokenizerStep]
   public let postProcessor: [PostProcessorStep]
   public let decoder: [DecoderStep]
+  /// In what the file differs, without consequence, from the tokenizer.model or vocab.txt beside it.
+  let differences: [String]
 
   /// Files larger than this are no tokenizers.
   public static let byteLimit = 192 << 20
@@ -64,9 +66,19 @@ public struct TokenizerJSON: Sendable {
   /// - Parameter vocabularyUnless: says, from the kind of model and its byte fallback, that the trained vocabulary
   ///   and the merges are not needed; reading them is two thirds of the cost.
   /// - Throws: `tokenizer.json.*` with byte offset and key path.
-  package init(
+  package init(_ bytes: [UInt8], path: String) throws(TinctureError) {
+    try self.init(bytes, path: path, beside: nil)
+  }
+
+  /// Parses the bytes of a `tokenizer.json` that stands beside another vocabulary.
+  ///
+  /// - Parameters:
+  ///   - witness: the other one, for a model of kinds that such a file goes with.
+  /// - Throws: also `tokenizer.contradiction`.
+  init(
     _ bytes: [UInt8], path: String,
-    vocabularyUnless isSuperfluous: (Model, _ byteFallback: Bool) -> Bool = { _, _ in false }
+    vocabularyUnless isSuperfluous: (Model, _ byteFallback: Bool) -> Bool = { _, _ in false },
+    beside witness: VocabularyWitness?
   ) throws(TinctureError) {
     let root = try JSON.parse(bytes, file: path, code: "tokenizer.json")
     self.path = path
@@ -94,6 +106,8 @@ public struct TokenizerJSON: Sendable {
         model: node, hasMerges: model == .bytePair)
     }
     addedTokens = try TokenizerJSON.readAddedTokens(root, vocabulary)
+    differences =
+      try witness?.check(node, kind: model, added: addedTokens, path: path) ?? []
   }
 
   private static func readModel(_ node: JSON) throws(TinctureError) -> Model {

@@ -119,12 +119,7 @@ public struct TrainedVocabulary: Sendable {
     var scratch: [UInt8] = []
     for merge in try list.array() {
       scratch.removeAll(keepingCapacity: true)
-      let split: Int
-      if merge.kind == .string {
-        split = try readLine(merge, into: &scratch)
-      } else {
-        split = try readPair(merge, into: &scratch)
-      }
+      let split = try readMerge(merge, into: &scratch)
       let found = scratch.withUnsafeBufferPointer { bytes in
         (
           table.find(UnsafeBufferPointer(rebasing: bytes[..<split])),
@@ -145,6 +140,15 @@ public struct TrainedVocabulary: Sendable {
       merges.result.append(Int32(truncatingIfNeeded: result))
     }
     return merges
+  }
+
+  /// The two parts of a merge, one after the other; the result is where the right one starts.
+  @discardableResult
+  static func readMerge(
+    _ merge: JSON, into scratch: inout [UInt8]
+  ) throws(TinctureError) -> Int {
+    merge.kind == .string
+      ? try readLine(merge, into: &scratch) : try readPair(merge, into: &scratch)
   }
 
   /// The older form "left right"; bytes go to `scratch`, the result is where the right part starts.

@@ -44,6 +44,9 @@ extension Vocabulary {
       {
         continue
       }
+      if token.id < pieces.count, !pieces[token.id].elementsEqual(token.content) {
+        replaced.append("\(pieces.text(token.id)) → \(token.text)")
+      }
       assembly.set(token.id, entry(of: token))
     }
     try assembly.assemble(

@@ -93,7 +93,14 @@ public struct Vocabulary: Sendable {
     let request = Request(
       files: files, kind: kind, embeddingRows: embeddingRows, configuredSize: configuredSize,
       preTokenizerOverride: preTokenizerOverride)
-    if kind == .bert { return try makeWordPiece(request) }
+    var vocabulary = try make(request)
+    vocabulary.notes += files.json?.differences ?? []
+    return vocabulary
+  }
+
+  private static func make(_ request: Request) throws(TinctureError) -> Vocabulary {
+    let files = request.files
+    if request.kind == .bert { return try makeWordPiece(request) }
     if let model = files.sentencePiece { return try makeSentencePiece(request, model) }
     guard let json = files.json else {
       throw wrongKind(files, "tokenizer.model or tokenizer.json", "vocab.txt only")
