@@ -37,6 +37,18 @@ package struct CheckpointConfig: Sendable {
     text?.present(key) ?? root.present(key)
   }
 
+  /// Says why ``present(_:)`` finds nothing: "config.json has no KEY", or that the field is there and null.
+  package func lack(_ key: String, quoted: Bool = false) -> String {
+    let name = quoted ? "\"\(key)\"" : key
+    return null(key) == nil ? "config.json has no \(name)" : "config.json says null for \(name)"
+  }
+
+  /// The field when it is there and null.
+  package func null(_ key: String) -> JSON? {
+    guard let node = text?[key] ?? root[key], node.kind == .null else { return nil }
+    return node
+  }
+
   /// Every field of both objects with a value other than null, in file order.
   package var fields: [(key: String, value: JSON)] {
     get throws(TinctureError) {

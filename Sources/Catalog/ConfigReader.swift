@@ -107,15 +107,22 @@ package struct ConfigReader {
       case .literal: throw missing(field)
       }
       notes.append(
-        "config.json has no \(field.key): \(said) is used (\(field.because ?? "no source"))")
+        "\(config.lack(field.key)): \(said) is used (\(field.because ?? "no source"))")
       return
     }
     if field.isRequired { throw missing(field) }
+    if config.null(field.key) != nil, case .fixed(let allowed, _) = field.meaning,
+      !allowed.isEmpty, !allowed.contains(.null)
+    {
+      notes.append(
+        "\(config.lack(field.key)): the file is as if it were absent, and llama.cpp computes with "
+          + allowed.map(\.description).joined(separator: " or "))
+    }
   }
 
   private func missing(_ field: ConfigField) -> TinctureError {
-    (config.text ?? config.root).error(
-      "missing", "config.json has no \"\(field.key)\", which \(architecture.name) needs",
+    (config.null(field.key) ?? config.text ?? config.root).error(
+      "missing", "\(config.lack(field.key, quoted: true)), which \(architecture.name) needs",
       advice: "take config.json of the original model")
   }
 

@@ -245,7 +245,7 @@ extension RotarySettings {
       _ object: JSON?, _ top: JSON?, fallback: Double, named name: String
     ) throws(TinctureError) -> Double {
       guard let node = object?.present("rope_theta") ?? top else {
-        notes.append("config.json has no \(name): \(fallback) is used (\(rule.because))")
+        notes.append("\(config.lack(name)): \(fallback) is used (\(rule.because))")
         return fallback
       }
       let value = try node.double()

@@ -74,7 +74,7 @@ package struct WindowSettings: Sendable, Equatable {
     }
     if isWindowed.contains(true), size == nil {
       throw (config.present("layer_types") ?? config.root).error(
-        "missing", "layers are windowed, but config.json has no sliding_window")
+        "missing", "layers are windowed, but \(config.lack("sliding_window"))")
     }
   }
 
@@ -142,7 +142,7 @@ package struct WindowSettings: Sendable, Equatable {
       if let node = config.present("max_window_layers") {
         first = try node.int()
       } else {
-        notes.append("config.json has no max_window_layers: \(first) is used (\(rule.because))")
+        notes.append("\(config.lack("max_window_layers")): \(first) is used (\(rule.because))")
       }
       return (0..<layers).map { $0 >= first }
     }
@@ -203,7 +203,7 @@ package struct QueryScaleRule: Sendable {
       }
     } else {
       notes.append(
-        "config.json has no \(key): \(ConfigField.Literal.number(fallback)) is used (\(because))")
+        "\(config.lack(key)): \(ConfigField.Literal.number(fallback)) is used (\(because))")
     }
     let engine: Int
     if let layersWithWidthPerHead,

@@ -313,6 +313,29 @@ import TinctureTestSupport
     Dictionary(try ledger.metadata().map { ($0.key, $0.value) }) { first, _ in first }
   }
 
+  /// A field that is there and null is not called absent.
+  @Test func nullsAreTold() throws {
+    let notes = try Self.ledger(
+      Self.llama, #""head_dim": null, "hidden_act": null, "rope_theta": null"#
+    ).notes
+    for part in [
+      "config.json says null for head_dim: 16, width over heads is used",
+      "config.json says null for hidden_act: the file is as if it were absent, and llama.cpp computes with silu",
+      "config.json says null for rope_theta: 10000.0 is used",
+    ] {
+      #expect(notes.contains { $0.hasPrefix(part) }, "\(part): \(notes)")
+    }
+    let error = #expect(throws: TinctureError.self) {
+      _ = try Self.ledger(Self.llama, #""hidden_size": null"#)
+    }
+    #expect(
+      error?.message == "config.json says null for \"hidden_size\", which llama needs")
+    #expect(error?.place.key == "hidden_size")
+    // Fields whose null is the usual value.
+    let usual = #""attn_logit_softcapping": null, "final_logit_softcapping": null"#
+    #expect(try Self.ledger(Self.gemma3, usual).notes == (try Self.ledger(Self.gemma3).notes))
+  }
+
   @Test func windowPatternsAreCarried() throws {
     let usual = try keys(Self.ledger(Self.gemma3))
     #expect(usual["gemma3.attention.sliding_window"] == .uint32(32))
