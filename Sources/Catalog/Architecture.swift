@@ -35,6 +35,8 @@ package struct Architecture: Sendable {
     package var isNoted: Bool
     /// Name of the tensor whose values it must repeat, nil when it may hold anything.
     package var repeats: String?
+    /// Whether it must hold the numbers 0, 1, 2, …; a note tells when it does not.
+    package var isCounting: Bool
   }
 
   /// A metadata entry made from a hyperparameter or a constant.

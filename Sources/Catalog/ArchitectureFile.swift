@@ -201,11 +201,12 @@ struct ArchitectureFile {
       let condition = try object.word("when", Condition.self)
       let isNoted = try object.flag("noted")
       let repeats = try object.optional("repeats")?.string()
+      let isCounting = try object.flag("counts")
       for pattern in try object.patterns("from") {
         rules.append(
           .init(
             pattern: pattern, prefixes: prefixes.isEmpty ? [""] : prefixes, reason: reason,
-            condition: condition, isNoted: isNoted, repeats: repeats))
+            condition: condition, isNoted: isNoted, repeats: repeats, isCounting: isCounting))
       }
       try object.finish()
     }

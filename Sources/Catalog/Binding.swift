@@ -20,6 +20,8 @@ package struct Binding {
   private var claims: [String: TensorInfo] = [:]
   package private(set) var coverage: [(source: String, outcome: Coverage)] = []
   package private(set) var leftOutCounts: [(reason: String, count: Int)] = []
+  /// Tensors that are left out because they hold the numbers 0, 1, 2, …
+  private(set) var counting: [TensorInfo] = []
   /// Tensors that are left out because another one, already claimed or not, holds the same values.
   private(set) var repeats: [(info: TensorInfo, target: String, reason: String)] = []
 
@@ -78,6 +80,7 @@ package struct Binding {
         coverage.append((tensor.name, .written(as: claim.target)))
       } else if let rule = leftOut(name) {
         coverage.append((tensor.name, .leftOut(rule: rule.reason)))
+        if rule.isCounting { counting.append(tensor) }
         if let target = rule.repeats { repeats.append((tensor, target, rule.reason)) }
         if rule.isNoted { count(rule.reason) }
       } else {

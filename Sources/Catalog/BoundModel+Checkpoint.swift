@@ -124,6 +124,12 @@ extension BoundModel {
       return binding
     }
     let binding = try claim(engine.conditions)
+    for info in binding.counting {
+      guard let wrong = try CountingTensor.firstDifference(info, in: source) else { continue }
+      notes.append(
+        "\(info.name) does not count from 0: number \(wrong.index) is \(wrong.value); it is left out all the same, "
+          + "because transformers (since 4.31) and llama.cpp do not read it and count themselves")
+    }
     for (info, target, _) in binding.repeats {
       guard let original = binding.source(of: target),
         let place = try RepeatedTensor.firstDifference(info, original, in: source)
