@@ -24,10 +24,36 @@ extension ExportPlan {
         .init("importance.model", .invalidInput),
         "the importance matrix has no row for any tensor that is quantized",
         place: .init(file: statistics.path),
-        expected: model.tensors.first { $0.layer != nil }?.name,
+        expected: zip(model.tensors, choices).first { $0.1.format.isQuantized }?.0.name,
         found: statistics.names.first ?? "nothing", advice: "use a matrix made of this model")
     }
     return rows
+  }
+
+  /// Rows of the matrix that say nothing, and rows for tensors that are not there.
+  private static func importanceNotes(
+    _ model: BoundModel, _ entries: [Entry], _ statistics: StatisticsFile
+  ) -> [String] {
+    func list(_ names: [String]) -> String {
+      names.prefix(4).joined(separator: ", ") + (names.count > 4 ? ", …" : "")
+    }
+    var notes: [String] = []
+    let empty = entries.filter { entry in
+      entry.importance.map { row in row.allSatisfy { $0 == 0 } } ?? false
+    }
+    if !empty.isEmpty {
+      notes.append(
+        "the importance matrix holds only zeros for \(empty.count) quantized tensors, encoded without weights: "
+          + list(empty.map(\.name)))
+    }
+    let known = Set(model.tensors.map(\.name))
+    let foreign = statistics.names.filter { !known.contains($0) }
+    if !foreign.isEmpty {
+      notes.append(
+        "the importance matrix has rows for \(foreign.count) tensors that the model does not have; is it of this "
+          + "model? " + list(foreign))
+    }
+    return notes
   }
 
   /// The model's metadata, the keys every output gets, the statistics' keys, and the user's own.
@@ -101,7 +127,7 @@ extension ExportPlan {
         "\(lossy.count) tensors are quantized a second time, from a file that was quantized already: "
           + "expect more error than from the original weights")
     }
-    if statistics != nil {
+    if let statistics {
       let blind = entries.filter { $0.format.isQuantized && !$0.isCopy && !$0.isWeighted }
       if !blind.isEmpty {
         let shown = blind.prefix(4).map(\.name).joined(separator: ", ")
@@ -109,6 +135,7 @@ extension ExportPlan {
           "the importance matrix has no row for \(blind.count) quantized tensors, encoded without weights: "
             + shown + (blind.count > 4 ? ", …" : ""))
       }
+      notes += importanceNotes(model, entries, statistics)
     }
     if let split, !split.oversized.isEmpty {
       notes.append(

@@ -239,7 +239,9 @@ import TinctureTestSupport
 /// `--importance`: read, used, written down.
 @Suite struct ImportanceTests {
   /// An importance matrix in llama-imatrix's form for the matrices of one layer: the first columns count most.
-  private func writeMatrix(to path: String, width: Int, feedForward: Int) throws {
+  private func writeMatrix(
+    to path: String, width: Int, feedForward: Int, layer: Int = 0, empty: String? = nil
+  ) throws {
     var requests: [GGUFLayout.Request] = []
     for (name, columns) in [
       ("attn_q", width), ("attn_k", width), ("attn_v", width), ("attn_output", width),
@@ -247,7 +249,7 @@ import TinctureTestSupport
     ] {
       for (suffix, shape) in [("in_sum2", Shape(1, columns)), ("counts", Shape(1, 1))] {
         requests.append(
-          .init(name: "blk.0.\(name).weight.\(suffix)", type: .element(.f32), shape: shape))
+          .init(name: "blk.\(layer).\(name).weight.\(suffix)", type: .element(.f32), shape: shape))
       }
     }
     let layout = try GGUFLayout(
@@ -260,7 +262,9 @@ import TinctureTestSupport
     for info in layout.tensors {
       bytes += [UInt8](repeating: 0, count: Int(info.byteOffset) - bytes.count)
       for column in 0..<info.shape.elementCount {
-        let value: Float = info.name.hasSuffix("counts") ? 3 : column < 16 ? 300 : 0.03
+        let isEmpty = empty.map { info.name.contains($0) } ?? false
+        let weight: Float = isEmpty ? 0 : column < 16 ? 300 : 0.03
+        let value: Float = info.name.hasSuffix("counts") ? 3 : weight
         withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
       }
     }
@@ -300,6 +304,69 @@ import TinctureTestSupport
     let over = try Tool.run(words + [matrix, "--importance", matrix, "--force"])
     #expect(over.status == 5)
     #expect(try object(over).member("error").member("code").string() == "output.isInput")
+  }
+
+  /// Rows that say nothing, and rows for tensors that are not there.
+  @Test(arguments: ["q8_0", "q4_0", "q4_k_m", "iq4_xs"]) func rowsOfNoUse(recipe: String) throws {
+    let source = try fixture().source
+    let folder = try TemporaryFolder()
+    let model = SyntheticModel()
+    let matrix = folder.path("matrix.gguf")
+    try writeMatrix(
+      to: matrix, width: model.width, feedForward: model.feedForward, empty: "attn_k")
+    func run(_ name: String, _ words: String...) throws -> (notes: [String], bytes: [UInt8]?) {
+      let output = folder.path(name)
+      let result = try Tool.run(
+        ["quantize", source, "--recipe", recipe, "--json", "-o", output] + words)
+      #expect(result.status == 0, "\(result.output)")
+      let notes = try object(result).member("notes").array().map { (note) throws in
+        try note.string()
+      }
+      return (notes, try tensorBytes(output)["blk.0.attn_k.weight"])
+    }
+    let led = try run("led.gguf", "--importance", matrix)
+    #expect(
+      led.notes.contains {
+        $0.contains("only zeros for 1 quantized tensors, encoded without weights: blk.0.attn_k")
+      }, "\(led.notes)")
+    #expect(led.bytes == (try run("plain.gguf").bytes))
+    #expect(!led.notes.contains { $0.contains("does not have") })
+    try writeMatrix(to: matrix, width: 1, feedForward: 1, layer: 99)
+    let foreign = try Tool.run([
+      "quantize", source, "--recipe", recipe, "-o", folder.path("no.gguf"), "--json",
+      "--importance", matrix,
+    ])
+    #expect(foreign.status == 3, "\(foreign.output)")
+    let error = try object(foreign).member("error")
+    #expect(try error.member("code").string() == "importance.model")
+    let quantized = try GGUFFile.open(folder.path("led.gguf")).tensors.first {
+      if case .block = $0.type { return true }
+      return false
+    }
+    #expect(try error.member("expected").string() == quantized?.name)
+  }
+
+  @Test func rowsOfTensorsThatAreNotThere() throws {
+    let folder = try TemporaryFolder()
+    let matrix = folder.path("imatrix.dat")
+    func int(_ value: Int32) -> [UInt8] { withUnsafeBytes(of: value.littleEndian) { Array($0) } }
+    let model = SyntheticModel()
+    let rows: [String] = ["blk.0.attn_q.weight"] + (70..<76).map { "blk.\($0).attn_q.weight" }
+    var bytes = int(Int32(rows.count))
+    for name in rows {
+      bytes += int(Int32(name.utf8.count)) + Array(name.utf8) + int(1) + int(Int32(model.width))
+      bytes += [[UInt8]](repeating: [0, 0, 0x80, 0x3F], count: model.width).flatMap { $0 }
+    }
+    try Data(bytes).write(to: URL(fileURLWithPath: matrix))
+    let result = try Tool.run([
+      "quantize", try fixture().source, "--recipe", "q4_0", "-o", folder.path("out.gguf"),
+      "--importance", matrix,
+    ])
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(
+      result.output.contains(
+        "rows for 6 tensors that the model does not have; is it of this model? blk.70.attn_q.weight, "
+      ), "\(result.output)")
   }
 
   @Test func matrixOfAnotherModel() throws {
