@@ -27,7 +27,7 @@ enum ReportText {
     } else {
       lines.append("  dry run: nothing was written")
     }
-    lines += remarks(plan.notes, plan.model.leftOut)
+    lines += remarks(report.notes, plan.model.leftOut)
     return lines.joined(separator: "\n") + "\n"
   }
 

@@ -77,6 +77,11 @@ public struct SafetensorsCheckpoint: TensorSource {
         "\(name) says that the weights take \(declared) bytes; they take \(byteCount), every tensor is there"
       )
     }
+    if let odd = index.oddTotalSize {
+      notes.append(
+        "\(name) has total_size \(odd), which is no number of bytes; the weights take \(byteCount), every tensor is "
+          + "there")
+    }
     return SafetensorsCheckpoint(
       folder: folder, tensors: tensors, files: files, declaredByteCount: index.declaredByteCount,
       notes: notes)

@@ -11,6 +11,8 @@ package struct SafetensorsIndex: Sendable {
   package let shards: [String]
   /// `metadata.total_size`, where there is one: a statement of whoever made the index, often wrong.
   package let declaredByteCount: UInt64?
+  /// `metadata.total_size` as it is written, when it is no number of bytes.
+  package let oddTotalSize: String?
   package let path: String
 
   /// Parses and checks `bytes`: a `weight_map` of plain file names.
@@ -35,12 +37,12 @@ package struct SafetensorsIndex: Sendable {
       pairs.append((tensor, shard))
     }
     guard !pairs.isEmpty else { throw map.error("empty", "the index names no tensor") }
-    if let size = try root.present("metadata")?.optionalMember("total_size"),
-      size.kind == .number
-    {
-      declaredByteCount = UInt64(exactly: try size.double())
+    let size = try root.present("metadata")?.optionalMember("total_size")
+    if let size, size.kind == .number, let count = UInt64(exactly: try size.double()) {
+      (declaredByteCount, oddTotalSize) = (count, nil)
     } else {
       declaredByteCount = nil
+      oddTotalSize = size.flatMap { $0.kind == .null ? nil : $0.shortText }
     }
     shards = names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     var numbers: [String: Int] = [:]

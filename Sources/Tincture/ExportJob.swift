@@ -66,7 +66,9 @@ public struct ExportJob: Sendable {
     start: ContinuousClock.Instant, _ resources: Resources
   ) -> JobReport {
     JobReport(
-      plan: plan, sourcePath: checkpoint.path,
+      plan: plan,
+      notes: plan.notes + ExportJob.olderOutputs(path, beside: parts.map(\.path)),
+      sourcePath: checkpoint.path,
       outputs: parts.map { JobReport.Output(path: $0.path, byteCount: $0.byteCount) },
       isWritten: isWritten, threads: threads, seconds: secondsSince(start),
       bufferByteCount: resources.memory.highWaterMark)

@@ -88,7 +88,7 @@ extension JobReport {
           })
       ),
       ("plan", .object(plan.json(withTensors: true))),
-      ("notes", .array(plan.notes.map { .string($0) })),
+      ("notes", .array(notes.map { .string($0) })),
       ("leftOut", .array(plan.model.leftOut.map(\.json))),
       ("threads", .int(threads)),
       ("seconds", .double(seconds)),

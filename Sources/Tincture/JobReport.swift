@@ -11,8 +11,10 @@ public struct JobReport: Sendable {
     public let byteCount: UInt64
   }
 
-  /// What was planned; also its notes.
+  /// What was planned.
   public let plan: ExportPlan
+  /// The plan's notes, and what the job found beside the output.
+  public let notes: [String]
   /// Where it came from.
   public let sourcePath: String
   public let outputs: [Output]

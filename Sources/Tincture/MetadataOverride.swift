@@ -44,6 +44,24 @@ public struct MetadataOverride: Sendable, Hashable {
     }
   }
 
+  /// The words of every `--metadata`, each key once.
+  ///
+  /// - Throws: `metadata.repeated` for a key that is set twice, and the errors of ``init(_:)``.
+  package static func list(_ words: [String]) throws(TinctureError) -> [MetadataOverride] {
+    var overrides: [MetadataOverride] = []
+    for word in words {
+      let override = try MetadataOverride(word)
+      if let other = overrides.first(where: { $0.key == override.key }) {
+        throw TinctureError(
+          .init("metadata.repeated", .usage), "--metadata sets one key twice",
+          place: .init(key: override.key), expected: "each key once",
+          found: "\"\(other.text)\" and \"\(override.text)\"", advice: "keep one of them")
+      }
+      overrides.append(override)
+    }
+    return overrides
+  }
+
   static let types = [
     "str", "bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "str[]",
   ]

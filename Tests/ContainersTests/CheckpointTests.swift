@@ -68,6 +68,11 @@ import TinctureTestSupport
     #expect(try notes("\"metadata\":{\"total_size\":12},") == [])
     let wrong = try notes("\"metadata\":{\"total_size\":13},")
     #expect(wrong.count == 1 && wrong[0].contains("13 bytes") && wrong[0].contains("take 12"))
+    for odd in ["-1", "1.5", "\"12\"", "true"] {
+      let told = try notes("\"metadata\":{\"total_size\":\(odd)},")
+      #expect(told.count == 1 && told[0].contains("which is no number of bytes"), "\(odd)")
+    }
+    #expect(try notes("\"metadata\":{\"total_size\":null},") == [])
     try put("stray.safetensors", shard("z"))
     try put("adapter_model.safetensors", shard("z"))
     let stray = try notes("")

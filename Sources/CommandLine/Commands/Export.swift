@@ -97,7 +97,7 @@ enum Export {
     if let name = parsed.value("embedding-type") {
       options.overrides.embedding = try TypeOverrides.format(name, option: "--embedding-type")
     }
-    for words in parsed.all("metadata") { options.metadata.append(try MetadataOverride(words)) }
+    options.metadata = try MetadataOverride.list(parsed.all("metadata"))
     if let size = parsed.value("split-size") {
       options.splitByteCount = try ValueParser.size(size, option: "split-size")
     }
