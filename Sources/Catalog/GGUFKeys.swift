@@ -84,15 +84,8 @@ struct GGUFKeys {
     )
   }
 
-  /// The value for an error: type and number, or what the array is of.
+  /// The value for an error: type and number, or type and length.
   private func found(_ key: String) -> String {
-    switch file.value(key) {
-    case nil: return "nothing"
-    case .array(let list):
-      guard list.count > 16 else { return String("\(list)".prefix(80)) }
-      return "an array of \(list.count)"
-    case .string(let text): return "\"\(text.text.prefix(80))\""
-    case .some(let value): return "\(value)"
-    }
+    file.value(key)?.summary ?? "nothing"
   }
 }

@@ -85,7 +85,7 @@ public struct BoundModel: Sendable {
   public let metadata: [(key: String, value: GGUFValue)]
   /// Source tensor name → what became of it; complete.
   public let coverage: [(source: String, outcome: Coverage)]
-  /// Decisions worth telling (vocabulary padded, scale folded, vision left for --mmproj), in order.
+  /// Decisions worth telling (vocabulary padded, scale folded, vision half left out), in order.
   public let notes: [String]
   public let source: any TensorSource
   /// What the runtime needs beyond the metadata; nil for models made by hand.

@@ -39,7 +39,12 @@ struct PatternParser {
   private func error(_ problem: String) -> TinctureError {
     TinctureError(
       .init("override.pattern", .usage), "the pattern \"\(text)\" is wrong: \(problem)",
-      place: .init(byteOffset: UInt64(position)))
+      found: "at character \(characterNumber)")
+  }
+
+  /// The place in the pattern, counted from 1 as people do.
+  private var characterNumber: Int {
+    String(decoding: bytes.prefix(position), as: UTF8.self).count + 1
   }
 
   private var peek: UInt8? { position < bytes.count ? bytes[position] : nil }
@@ -91,11 +96,21 @@ struct PatternParser {
   private mutating func group() throws(TinctureError) -> Node {
     depth += 1
     guard depth <= Self.deepest else { throw error("groups are nested too deep") }
-    if take("?"), !take(":") { throw error("look-ahead is not supported") }
+    if take("?"), !take(":") { throw unsupportedGroup() }
     let node = try choice()
     guard take(")") else { throw error("a ( without its )") }
     depth -= 1
     return node
+  }
+
+  /// What stands after `(?` and is not carried out.
+  private func unsupportedGroup() -> TinctureError {
+    switch peek {
+    case UInt8(ascii: "="), UInt8(ascii: "!"): return error("look-ahead is not supported")
+    case UInt8(ascii: "<"): return error("look-behind and named groups are not supported")
+    default:
+      return error("settings such as (?i) are not supported; letters match in either case anyway")
+    }
   }
 
   private mutating func repetition(of node: Node) throws(TinctureError) -> Node {

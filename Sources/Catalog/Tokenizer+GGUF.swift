@@ -109,10 +109,8 @@ private struct TokenizerKeys {
   }
 
   func failure(_ key: String, _ message: String, expected: String) -> TinctureError {
-    var found = "nothing"
-    if let value = file.value(key) { found = String("\(value)".prefix(80)) }
-    return TinctureError(
+    TinctureError(
       .init("gguf.metadata", .invalidInput), message, place: .init(file: file.path, key: key),
-      expected: expected, found: found)
+      expected: expected, found: file.value(key)?.summary ?? "nothing")
   }
 }

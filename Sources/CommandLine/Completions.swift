@@ -1,6 +1,16 @@
+import Tincture
+
 /// Completion scripts, made from the command table.
 enum Completions {
   static let shells = ["bash", "zsh", "fish"]
+
+  /// The shell of that name, letter case ignored.
+  static func shell(_ name: String) throws(TinctureError) -> String {
+    if let shell = shells.first(where: { $0 == name.lowercased() }) { return shell }
+    throw ArgumentParser.usage(
+      "argument.choice", "there is no completion script for this shell",
+      command: CompletionsCommand.spec, expected: "bash, zsh or fish", found: "'\(name)'")
+  }
 
   static func script(_ shell: String) -> String {
     switch shell {

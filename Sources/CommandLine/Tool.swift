@@ -21,7 +21,7 @@ enum Tool {
       commandName = command.name
       return try run(command, rest)
     } catch {
-      return report(error, command: commandName, json: json)
+      return report(error, command: commandName, json: json, isBare: words.isEmpty)
     }
   }
 
@@ -61,14 +61,18 @@ enum Tool {
     return outcome.status
   }
 
-  private static func report(_ error: TinctureError, command: String?, json: Bool) -> ExitStatus {
+  private static func report(
+    _ error: TinctureError, command: String?, json: Bool, isBare: Bool
+  ) -> ExitStatus {
     let status = ExitStatus(error.code.kind)
     do throws(TinctureError) {
       if json {
         try Console.write(
           envelope(command, status: "error", [("error", ErrorText.json(error))]), to: .output)
       } else {
-        try Console.write(Array(ErrorText.plain(error).utf8), to: .error)
+        // Without any word the reader does not know what to ask for.
+        let help = isBare ? "\n" + Help.overview(CommandTable.all) : ""
+        try Console.write(Array((ErrorText.plain(error) + help).utf8), to: .error)
       }
     } catch {
       // Nobody can be told any more; the exit status still says it.

@@ -53,6 +53,10 @@ import TinctureTestSupport
       words: ["quantize", "x", "-o", "y", "--recipe", "q8_0", "--tensor-type", "attn"], status: 2,
       code: "override.syntax"),
     Case(words: ["completions", "tcsh"], status: 2, code: "argument.choice"),
+    Case(
+      words: [
+        "quantize", "x", "-o", "y", "--recipe", "q8_0", "--metadata", "a=1", "--metadata", "a:u8=2",
+      ], status: 2, code: "metadata.repeated"),
     Case(words: ["help", "quantise"], status: 2, code: "argument.unknownCommand"),
   ]
 
@@ -123,6 +127,20 @@ import TinctureTestSupport
     for line in result.output.split(separator: "\n") where !words.hasPrefix("completions") {
       #expect(line.count <= 110, "\(line)")
     }
+  }
+
+  /// Whoever asks for nothing is told what there is, as an error.
+  @Test func noWordsAtAll() throws {
+    let result = try Tool.run([])
+    #expect(result.status == 2 && result.output.isEmpty)
+    #expect(result.errors.contains("Usage: tincture COMMAND"))
+    #expect(result.errors.hasSuffix(try Tool.run(["help"]).output))
+  }
+
+  @Test func completionsOfAnotherShell() throws {
+    let result = try Tool.run(["completions", "tcsh"])
+    #expect(result.errors.contains("no completion script for this shell"))
+    #expect(result.errors.contains("bash, zsh or fish") && !result.errors.contains("--SHELL"))
   }
 
   @Test func helpSpellings() throws {

@@ -54,8 +54,6 @@ enum CompletionsCommand {
       ),
     ],
     run: { (invocation) throws(TinctureError) in
-      let shell = try ValueParser.choice(
-        invocation.path, option: "SHELL", among: Completions.shells)
-      return .document(Completions.script(shell))
+      .document(Completions.script(try Completions.shell(invocation.path)))
     })
 }

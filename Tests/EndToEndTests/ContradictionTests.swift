@@ -1,0 +1,296 @@
+import Foundation
+import Testing
+import TinctureContainers
+import TinctureCore
+import TinctureTestSupport
+
+/// Two files of one checkpoint that say different things: refused where the model would change, told where one counts.
+@Suite struct ContradictionTests {
+  private typealias Vocabulary = [String: Any]
+
+  /// Edits `model` of the checkpoint's tokenizer.json.
+  private func edit(
+    _ checkpoint: EditedCheckpoint, _ change: (inout [String: Any]) throws -> Void
+  ) throws {
+    let url = URL(fileURLWithPath: checkpoint.folder.path("tokenizer.json"))
+    let found = try JSONSerialization.jsonObject(with: Data(contentsOf: url)) as? [String: Any]
+    var root = try #require(found)
+    var model = try #require(root["model"] as? [String: Any])
+    try change(&model)
+    root["model"] = model
+    try JSONSerialization.data(withJSONObject: root).write(to: url)
+  }
+
+  private func editVocabulary(
+    _ checkpoint: EditedCheckpoint, _ change: (inout Vocabulary) throws -> Void
+  ) throws {
+    try edit(checkpoint) { model in
+      var vocabulary = try #require(model["vocab"] as? Vocabulary)
+      try change(&vocabulary)
+      model["vocab"] = vocabulary
+    }
+  }
+
+  private func copy(_ model: String) throws -> EditedCheckpoint {
+    let checkpoint = try EditedCheckpoint(model)
+    try checkpoint.write()
+    return checkpoint
+  }
+
+  private func notes(_ checkpoint: EditedCheckpoint) throws -> [String] {
+    let result = try Tool.run(["inspect", checkpoint.path, "--json"])
+    #expect(result.status == 0, "\(result.output)")
+    return try object(result).member("notes").array().map { (note) throws in try note.string() }
+  }
+
+  /// The error of every command that reads the tokenizer.
+  private func contradiction(_ checkpoint: EditedCheckpoint) throws -> JSON {
+    let output = checkpoint.folder.path("out.gguf")
+    for words in [["convert", checkpoint.path, "-o", output], ["tokenize", checkpoint.path, "a"]] {
+      let result = try Tool.run(words)
+      #expect(result.status == 3, "\(words): \(result.errors)")
+      #expect(result.errors.contains("tokenizer.contradiction"), "\(result.errors)")
+    }
+    #expect(!FileManager.default.fileExists(atPath: output))
+    let result = try Tool.run(["inspect", checkpoint.path, "--json"])
+    #expect(result.status == 3, "\(result.output)")
+    let error = try object(result).member("error")
+    #expect(try error.member("code").string() == "tokenizer.contradiction")
+    let file = try error.member("place").member("file").string()
+    #expect(file == checkpoint.folder.path("tokenizer.json"))
+    return error
+  }
+
+  // MARK: tokenizer.model
+
+  @Test func twoTokensChangePlaces() throws {
+    let checkpoint = try copy("llama")
+    var texts: [Int: String] = [:]
+    try editVocabulary(checkpoint) { vocabulary in
+      for (text, id) in vocabulary { texts[try #require(id as? Int)] = text }
+      vocabulary[try #require(texts[400])] = 401
+      vocabulary[try #require(texts[401])] = 400
+    }
+    let error = try contradiction(checkpoint)
+    #expect(try error.member("message").string().contains("token 400"))
+    let expected = try error.member("expected").string()
+    #expect(expected == "\"\(texts[400] ?? "")\", as in tokenizer.model")
+    let found = try error.member("found").string()
+    #expect(found == "\"\(texts[401] ?? "")\"; 2 ids differ")
+    #expect(try error.member("advice").string().contains("llama.cpp's converter tokenizer.model"))
+  }
+
+  @Test func aTrainedTokenThatOneFileLacks() throws {
+    let less = try copy("llama")
+    // A piece that no merge names.
+    try editVocabulary(less) { $0["<0x61>"] = nil }
+    let lacking = try contradiction(less)
+    #expect(try lacking.member("expected").string() == "\"<0x61>\", as in tokenizer.model")
+    #expect(try lacking.member("found").string() == "no such token")
+    let more = try copy("llama")
+    try editVocabulary(more) { $0["trained"] = 420 }
+    let extra = try contradiction(more)
+    #expect(try extra.member("expected").string() == "no such token, as in tokenizer.model")
+    #expect(try extra.member("found").string() == "\"trained\"")
+  }
+
+  /// Added tokens beyond the trained ones, and spare ones renamed by an added token or in one file alone.
+  @Test func addedAndSpareTokensPass() throws {
+    let added = try copy("llama")
+    try editVocabulary(added) { $0["<|added|>"] = 420 }
+    try added.write(#"{"<|added|>": 420}"#, to: "added_tokens.json")
+    #expect(try notes(added).contains { $0.contains("no row in the embedding") })
+    let renamed = try copy("gemma3")
+    let url = URL(fileURLWithPath: renamed.folder.path("tokenizer.json"))
+    let text = String(decoding: try Data(contentsOf: url), as: UTF8.self)
+    try Data(text.replacingOccurrences(of: "<unused1>", with: "<finding>").utf8).write(to: url)
+    try renamed.set(["added_tokens_decoder": "{}"], file: "tokenizer_config.json")
+    let told = try notes(renamed)
+    #expect(told.contains { $0.contains("1 pieces of tokenizer.model are renamed") }, "\(told)")
+    #expect(told.contains { $0.contains("<unused1> → <finding>") }, "\(told)")
+    let alone = try copy("gemma3")
+    try edit(alone) { model in
+      var vocabulary = try #require(model["vocab"] as? Vocabulary)
+      vocabulary["<finding>"] = vocabulary.removeValue(forKey: "<unused2>")
+      model["vocab"] = vocabulary
+    }
+    #expect(
+      try notes(alone).contains {
+        $0.contains("1 tokens have other texts in tokenizer.model")
+          && $0.contains("\"<unused2>\" → \"<finding>\"")
+      })
+  }
+
+  @Test func mergesOutOfTheOrderOfTheScores() throws {
+    let checkpoint = try copy("llama")
+    #expect(try !notes(checkpoint).contains { $0.contains("merge") })
+    try edit(checkpoint) { model in
+      var merges = try #require(model["merges"] as? [Any])
+      merges.append(merges.removeFirst())
+      model["merges"] = merges
+    }
+    let told = try notes(checkpoint).filter { $0.contains("order of tokenizer.model's scores") }
+    #expect(told.count == 1 && told[0].contains("which makes \"he\""), "\(told)")
+  }
+
+  @Test func tokenizersOfDifferentKinds() throws {
+    let checkpoint = try copy("llama")
+    try edit(checkpoint) { $0["type"] = "WordPiece" }
+    let error = try contradiction(checkpoint)
+    #expect(try error.member("expected").string() == "BPE, as tokenizer.model")
+    #expect(try error.member("found").string() == "WordPiece")
+  }
+
+  // MARK: vocab.txt
+
+  private func lines(_ checkpoint: EditedCheckpoint) throws -> [String] {
+    let data = try Data(contentsOf: URL(fileURLWithPath: checkpoint.folder.path("vocab.txt")))
+    return String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init)
+  }
+
+  @Test func vocabularyLinesThatDiffer() throws {
+    let checkpoint = try copy("bert-uncased")
+    let original = try lines(checkpoint)
+    var changed = original
+    changed.swapAt(300, 310)
+    try checkpoint.write(changed.joined(separator: "\n"), to: "vocab.txt")
+    let error = try contradiction(checkpoint)
+    #expect(try error.member("expected").string() == "\"\(original[310])\", as in vocab.txt")
+    #expect(try error.member("found").string() == "\"\(original[300])\"; 2 ids differ")
+    try checkpoint.write(original.dropLast().joined(separator: "\n"), to: "vocab.txt")
+    let short = try contradiction(checkpoint)
+    #expect(try short.member("expected").string() == "no such token, as in vocab.txt")
+    try checkpoint.write((original + ["more"]).joined(separator: "\n"), to: "vocab.txt")
+    #expect(try contradiction(checkpoint).member("found").string() == "no such token")
+  }
+
+  @Test func vocabularyLinesThatAgree() throws {
+    let checkpoint = try copy("bert-uncased")
+    let before = try notes(checkpoint)
+    var original = try lines(checkpoint)
+    try checkpoint.write(original.joined(separator: "\r\n") + "\r\n\n", to: "vocab.txt")
+    #expect(try notes(checkpoint) == before)
+    original[2] = "[radiology]"
+    try checkpoint.write(original.joined(separator: "\n"), to: "vocab.txt")
+    #expect(
+      try notes(checkpoint).contains {
+        $0.contains("\"[radiology]\" → \"[unused1]\"") && $0.contains("tokenizer.json counts")
+      })
+  }
+
+  // MARK: Special tokens
+
+  private func id(_ checkpoint: EditedCheckpoint, _ key: String) throws -> GGUFValue? {
+    let output = checkpoint.folder.path("out.gguf")
+    let result = try Tool.run(["convert", checkpoint.path, "-o", output, "--force"])
+    #expect(result.status == 0, "\(result.errors)")
+    return try GGUFFile.open(output).value("tokenizer.ggml.\(key)_token_id")
+  }
+
+  /// The ids that llama.cpp's converter writes: those of the texts, when they are added tokens, before config.json's.
+  @Test func textAndIDOfASpecialToken() throws {
+    let checkpoint = try copy("llama")
+    #expect(try !notes(checkpoint).contains { $0.contains("counts") })
+    try checkpoint.set(["bos_token_id": "7", "eos_token_id": "[5, 6]"])
+    let told = try notes(checkpoint)
+    for part in [
+      "names \"<s>\" (1) the bos token, config.json has bos_token_id 7: the former counts",
+      "names \"</s>\" (2) the eos token, config.json has eos_token_id [5, 6]: the former counts",
+    ] {
+      #expect(told.contains { $0.contains(part) }, "\(told)")
+    }
+    #expect(try id(checkpoint, "bos") == .uint32(1))
+    #expect(try id(checkpoint, "eos") == .uint32(2))
+    #expect(try id(checkpoint, "eot") == .uint32(5))
+    // A text that is no added token comes after config.json.
+    try checkpoint.set(["pad_token": "\"<0x00>\""], file: "tokenizer_config.json")
+    try checkpoint.set(["pad_token_id": "4"])
+    let pad = try notes(checkpoint).filter { $0.contains("the pad token") }
+    #expect(pad.count == 1 && pad[0].contains("pad_token_id 4: the latter counts"), "\(pad)")
+    #expect(try id(checkpoint, "padding") == .uint32(4))
+  }
+
+  @Test func listsThatHoldTheTokenAgree() throws {
+    let checkpoint = try copy("llama")
+    let before = try notes(checkpoint)
+    try checkpoint.set(["eos_token_id": "[2]"])
+    try checkpoint.set(["eos_token_id": "[2]", "bos_token_id": "1"], file: "generation_config.json")
+    #expect(try notes(checkpoint) == before)
+  }
+
+  @Test func generationConfigAndTokensMap() throws {
+    let checkpoint = try copy("llama")
+    try checkpoint.set(["bos_token_id": "9"], file: "generation_config.json")
+    try checkpoint.set(["unk_token": "\"<0x01>\""], file: "special_tokens_map.json")
+    let told = try notes(checkpoint)
+    #expect(
+      told.contains {
+        $0.contains("generation_config.json has bos_token_id 9, the bos token is 1: the latter")
+      }, "\(told)")
+    #expect(
+      told.contains {
+        $0.contains("names \"<unk>\" the unk token, special_tokens_map.json \"<0x01>\": the former")
+      }, "\(told)")
+  }
+
+  // MARK: Numbers that are left out
+
+  @Test func positionsThatDoNotCount() throws {
+    var checkpoint = try EditedCheckpoint("bert-uncased")
+    func write(_ values: [Int64]) throws -> [String] {
+      checkpoint.tensors.removeAll { $0.name.hasSuffix("position_ids") }
+      checkpoint.tensors.append(
+        .init(
+          name: "embeddings.position_ids", type: "I64", shape: [1, values.count],
+          bytes: values.flatMap { value in
+            withUnsafeBytes(of: value.littleEndian) { Array($0) }
+          }))
+      try checkpoint.write()
+      return try notes(checkpoint).filter { $0.contains("position_ids") }
+    }
+    #expect(try write(Array(0..<64)) == [])
+    // More than one piece of reading.
+    #expect(try write(Array(0..<10_000)) == [])
+    let told = try write(Array(0..<9_000) + [7])
+    #expect(
+      told.count == 1 && told[0].contains("does not count from 0: number 9000 is 7"), "\(told)")
+  }
+
+  // MARK: Outputs of earlier runs
+
+  @Test func olderPartsAreTold() throws {
+    let folder = try TemporaryFolder()
+    let source = try fixture().source
+    func run(_ words: String...) throws -> [String] {
+      let result = try Tool.run(
+        ["quantize", source, "-o", folder.path("it's.gguf"), "--recipe", "q8_0", "--json"] + words)
+      #expect(result.status == 0, "\(result.output)")
+      return try object(result).member("notes").array().map { (note) throws in try note.string() }
+        .filter { $0.contains("earlier run") }
+    }
+    #expect(try run("--split-size", "1M") == [])
+    let first = try names(folder.path)
+    #expect(first.count > 2)
+    // Names that only look alike.
+    for name in ["it's-1-of-2.gguf", "its-00001-of-00009.gguf", "it's-00001-of-00009.txt"] {
+      try Data().write(to: URL(fileURLWithPath: folder.path(name)))
+    }
+    let told = try run("--split-size", "2M", "--force")
+    #expect(told.count == 1 && told[0].hasPrefix("\(first.count) parts of an earlier run"))
+    let command = try #require(told.first?.components(separatedBy: "not wanted: ").last)
+    let shell = try Tool.run(["-c", command], program: "/bin/sh")
+    #expect(shell.status == 0, "\(command): \(shell.errors)")
+    let left = try names(folder.path)
+    #expect(!left.contains { first.contains($0) }, "the command removes them")
+    #expect(left.contains { $0.hasPrefix("it's-00001-of-0000") }, "and nothing else")
+    #expect(left.count == 3 + Int(try #require(left.compactMap(partCount).max())))
+    // The set beside an undivided file, and the other way round.
+    #expect(try run("--force").count == 1)
+    #expect(try run("--force", "--split-size", "2M").contains { $0.hasPrefix("it's.gguf of an") })
+  }
+
+  private func partCount(_ name: String) -> Int? {
+    guard let match = name.firstMatch(of: /^it's-\d{5}-of-(\d{5})\.gguf$/) else { return nil }
+    return Int(match.1)
+  }
+}
