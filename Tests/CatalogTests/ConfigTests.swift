@@ -309,6 +309,12 @@ import TinctureTestSupport
     #expect(ledger.notes.contains { $0.contains("head_dim") && $0.contains("Gemma3TextConfig") })
   }
 
+  /// transformers (`activations.py`) has both names for one function.
+  @Test func bothNamesOfSiLUAreTaken() throws {
+    let usual = try Self.ledger(Self.llama, #""hidden_act": "silu""#).notes
+    #expect(try Self.ledger(Self.llama, #""hidden_act": "swish""#).notes == usual)
+  }
+
   private func keys(_ ledger: EngineLedger) throws -> [String: GGUFValue] {
     Dictionary(try ledger.metadata().map { ($0.key, $0.value) }) { first, _ in first }
   }
