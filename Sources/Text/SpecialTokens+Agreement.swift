@@ -19,14 +19,7 @@ extension SpecialTokens {
               ? "; transformers takes the latter, since there is no added_tokens_decoder" : ""))
       }
       guard let chosen = id(of: role) else { continue }
-      let named = files.config.names[role].flatMap { name in idOf(name).map { (name, $0) } }
-      if let ids = files.modelIDs[role]?.ids, let (name, id) = named, !ids.contains(id) {
-        let origin = files.config.origins[role].map { Folder.split($0).name } ?? ""
-        notes.append(
-          "\(origin) names \(quoted(name)) (\(id)) the \(role.rawValue) token, config.json has "
-            + "\(role.rawValue)_token_id \(list(ids)): \(winner(chosen, named: id, in: ids, origin))"
-        )
-      }
+      notes += disagreement(role, chosen, files, idOf)
       if let ids = files.generationIDs[role], !ids.contains(chosen) {
         notes.append(
           "generation_config.json has \(role.rawValue)_token_id \(list(ids)), the \(role.rawValue) token is \(chosen): "
@@ -36,7 +29,29 @@ extension SpecialTokens {
     return notes
   }
 
-  private func winner(_ chosen: Int, named id: Int, in ids: [Int], _ origin: String) -> String {
+  /// What config.json says of a role beside the text that a file gives it, or beside what stands in for a text.
+  private func disagreement(
+    _ role: SpecialRole, _ chosen: Int, _ files: TokenizerFiles, _ idOf: ([UInt8]) -> Int?
+  ) -> [String] {
+    guard let ids = files.modelIDs[role]?.ids else { return [] }
+    let said = "config.json has \(role.rawValue)_token_id \(list(ids))"
+    guard let name = files.config.names[role], let id = idOf(name) else {
+      return ids.contains(chosen)
+        ? []
+        : [
+          "\(said), the \(role.rawValue) token is \(chosen) by the tokenizer's own files: the latter counts, as in "
+            + "llama.cpp's converter"
+        ]
+    }
+    guard !ids.contains(id) else { return [] }
+    let origin = files.config.origins[role].map { Folder.split($0).name } ?? ""
+    return [
+      "\(origin) names \(quoted(name)) (\(id)) the \(role.rawValue) token, \(said): "
+        + winner(chosen, named: id, in: ids)
+    ]
+  }
+
+  private func winner(_ chosen: Int, named id: Int, in ids: [Int]) -> String {
     if chosen == id { return "the former counts, as in llama.cpp's converter" }
     if ids.contains(chosen) {
       return

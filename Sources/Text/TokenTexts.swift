@@ -42,6 +42,24 @@ public struct TokenTexts: Sendable, Hashable {
     }
   }
 
+  /// Whether text `index` is these bytes, one part after the other.
+  package func equals(
+    _ index: Int, _ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>
+  ) -> Bool {
+    let range = range(index)
+    guard range.count == left.count + right.count else { return false }
+    let middle = range.lowerBound + left.count
+    return storage.withUnsafeBufferPointer { storage in
+      for offset in 0..<left.count where storage[range.lowerBound + offset] != left[offset] {
+        return false
+      }
+      for offset in 0..<right.count where storage[middle + offset] != right[offset] {
+        return false
+      }
+      return true
+    }
+  }
+
   /// Bytes of the longest text.
   package var longest: Int {
     var longest = 0

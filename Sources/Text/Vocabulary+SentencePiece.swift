@@ -38,7 +38,8 @@ extension Vocabulary {
       assembly.set(token.id, entry(of: token))
     }
     // Of tokenizer.json only what no other file says: the library's own list of added tokens.
-    for token in files.json?.addedTokens ?? [] where assembly.entries[token.id] == nil {
+    let listed = Set(added.map(\.id))
+    for token in files.json?.addedTokens ?? [] where !listed.contains(token.id) {
       if token.id < pieces.count, pieces[token.id].elementsEqual(token.content),
         model.types[token.id] != .normal || token.isSpecial
       {

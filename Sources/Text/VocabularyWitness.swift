@@ -37,8 +37,9 @@ struct VocabularyWitness {
 
   /// Compares texts by id and, beside a tokenizer.model, the order of merges with the scores.
   ///
-  /// Rule: an id of which both files say something else is an error, unless tokenizer.json's text is an added token or
-  /// one of the two is a spare one (`<unused7>`), which no text contains; that is a note. So is another order of merges.
+  /// Rule: an id of which both files say something else is an error, unless tokenizer.json's text is an added token, one
+  /// of the two is a spare one (`<unused7>`), which no text contains, or both are the same byte; that is a note. So is
+  /// another order of merges.
   /// - Parameters:
   ///   - node: `model` of the tokenizer.json.
   ///   - added: its `added_tokens`.
@@ -65,11 +66,7 @@ struct VocabularyWitness {
         try compare(text, id, &findings)
       }
     } else {
-      for (text, value) in try vocabulary.object() {
-        let id = try value.int()
-        seen += id < texts.count ? 1 : 0
-        try compare(text, id, &findings)
-      }
+      seen = try compareMembers(of: vocabulary, &findings)
     }
     if seen < texts.count { try findMissing(in: vocabulary, &findings) }
     if let first = findings.first { throw contradiction(first, findings.count, path) }
@@ -117,9 +114,34 @@ struct VocabularyWitness {
       guard spareCount > 0 else { return [] }
       let counts = isReplaced ? "tokenizer.json" : name
       return [
-        "\(spareCount) tokens have other texts in \(name) than in tokenizer.json (\(counts) counts, and none of them "
-          + "is cut from ordinary text): " + Vocabulary.list(spare)
+        "\(spareCount) \(spareCount == 1 ? "token has another text" : "tokens have other texts") in \(name) than in tokenizer.json (spare tokens, added ones or bytes; "
+          + "\(counts) counts): " + Vocabulary.list(spare)
       ]
+    }
+  }
+
+  /// Compares an object of texts and ids; how many of the ids this file has too.
+  private func compareMembers(
+    of vocabulary: JSON, _ findings: inout Findings
+  ) throws(TinctureError) -> Int {
+    let count = try vocabulary.object().count
+    return try vocabulary.withRaw { (raw, first) throws(TinctureError) in
+      var seen = 0
+      var key = first
+      for _ in 0..<count {
+        let value = key + 1
+        if let id = raw.natural(value), id < texts.count, let text = raw.text(key),
+          texts.equals(id, text)
+        {
+          seen += 1
+        } else {
+          let id = try vocabulary.node(number: value).int()
+          seen += id < texts.count ? 1 : 0
+          try compare(vocabulary.node(number: key), id, &findings)
+        }
+        key = raw.next(value)
+      }
+      return seen
     }
   }
 
@@ -136,7 +158,9 @@ struct VocabularyWitness {
     if findings.added[id] == own {
       // A renamed piece of a tokenizer.model is told with the vocabulary that is written.
       if model == nil, other != nil { findings.addSpare(difference) }
-    } else if let other, isSpare(id) || Self.looksSpare(own) || Self.looksSpare(other) {
+    } else if let other,
+      isSpare(id) || Self.looksSpare(own) || Self.looksSpare(other) || isByte(id, own)
+    {
       findings.addSpare(difference)
     } else {
       findings.add(difference)
@@ -164,6 +188,15 @@ struct VocabularyWitness {
         findings.add(difference)
       }
     }
+  }
+
+  /// Whether the token is the byte that is `text`: transformers writes Gemma's `<0x09>` as a tab
+  /// (convert_slow_tokenizer.py, GemmaConverter), and both give a text the same id.
+  private func isByte(_ id: Int, _ text: [UInt8]) -> Bool {
+    guard model?.types[id] == .byte, text.count == 1, let byte = text.first, byte < 0x80 else {
+      return false
+    }
+    return texts[id].elementsEqual(ByteLevel.fallbackName(byte).utf8)
   }
 
   private func isSpare(_ id: Int) -> Bool { model?.types[id] == .unused }
@@ -218,20 +251,37 @@ struct VocabularyWitness {
       return nil
     }
     var walk = ScoreWalk(model)
-    var text: [UInt8] = []
-    var rank = 0
-    for merge in try list.array() {
-      text.removeAll(keepingCapacity: true)
-      try TrainedVocabulary.readMerge(merge, into: &text)
-      if !walk.follows(text) {
-        return
-          "merge \(rank) of tokenizer.json, which makes \(VocabularyWitness.quoted(text)), does not come in the order "
-          + "of tokenizer.model's scores: transformers cuts some texts into other tokens than llama.cpp, which goes by "
-          + "the scores"
+    let count = try list.array().count
+    let fault = try list.withRaw { (raw, first) throws(TinctureError) -> (Int, [UInt8])? in
+      var merge = first
+      for rank in 0..<count {
+        if !Self.isNext(raw, merge, &walk) {
+          var text: [UInt8] = []
+          try TrainedVocabulary.readMerge(list.node(number: merge), into: &text)
+          if !walk.follows(text) { return (rank, text) }
+        }
+        merge = raw.next(merge)
       }
-      rank += 1
+      return nil
     }
-    return nil
+    guard let (rank, text) = fault else { return nil }
+    return
+      "merge \(rank) of tokenizer.json, which makes \(VocabularyWitness.quoted(text)), does not come in the order of "
+      + "tokenizer.model's scores: transformers cuts some texts into other tokens than llama.cpp, which goes by the "
+      + "scores"
+  }
+
+  /// Whether the merge is spelled plainly and makes one of the pieces that come next by score.
+  private static func isNext(_ raw: RawJSON, _ merge: Int, _ walk: inout ScoreWalk) -> Bool {
+    if raw.elementCount(merge) == 2 {
+      let left = merge + 1
+      guard let start = raw.text(left), let end = raw.text(raw.next(left)) else { return false }
+      return walk.takes(start, end)
+    }
+    guard let line = raw.text(merge), let space = line.firstIndex(of: 0x20) else { return false }
+    return walk.takes(
+      UnsafeBufferPointer(rebasing: line[..<space]),
+      UnsafeBufferPointer(rebasing: line[(space + 1)...]))
   }
 }
 
@@ -253,18 +303,24 @@ private struct ScoreWalk {
       .map { Int32(truncatingIfNeeded: $0) }
   }
 
+  /// Whether the text of both parts together is one of the next three pieces: several merges make one piece, and most
+  /// pieces are followed by the next one.
+  mutating func takes(_ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>)
+    -> Bool
+  {
+    guard !left.isEmpty, !right.isEmpty else { return false }
+    for place in position..<min(position + 3, order.count)
+    where model.pieces.equals(Int(order[place]), left, right) {
+      position = place
+      return true
+    }
+    return false
+  }
+
   /// Whether the score of the piece `text` is at most that of the last one; pieces without a trained score are passed
   /// over.
   mutating func follows(_ text: [UInt8]) -> Bool {
-    text.withUnsafeBufferPointer { bytes in
-      // Several merges make one piece, and most pieces are followed by the next one.
-      for place in position..<min(position + 3, order.count)
-      where model.pieces.equals(Int(order[place]), bytes) {
-        position = place
-        return true
-      }
-      return jumps(bytes)
-    }
+    text.withUnsafeBufferPointer { jumps($0) }
   }
 
   private mutating func jumps(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {

@@ -116,9 +116,23 @@ import TinctureTestSupport
     }
     #expect(
       try notes(alone).contains {
-        $0.contains("1 tokens have other texts in tokenizer.model")
+        $0.contains("1 token has another text in tokenizer.model")
           && $0.contains("\"<unused2>\" → \"<finding>\"")
       })
+  }
+
+  /// transformers' converter of Gemma writes the byte 9 as a tab.
+  @Test func aByteWrittenAsItself() throws {
+    let checkpoint = try copy("llama")
+    try editVocabulary(checkpoint) { $0["\t"] = $0.removeValue(forKey: "<0x09>") }
+    let told = try notes(checkpoint).filter { $0.contains("another text in tokenizer.model") }
+    #expect(told.count == 1 && told[0].contains("\"<0x09>\" → \"\t\""), "\(told)")
+    func ids(_ path: String) throws -> String {
+      try Tool.run(["tokenize", path, "a\tb", "--ids"]).output
+    }
+    #expect(try ids(checkpoint.path) == (try ids(TinyModels.path("llama"))))
+    try editVocabulary(checkpoint) { $0["q\t"] = $0.removeValue(forKey: "\t") }
+    #expect(try contradiction(checkpoint).member("expected").string().contains("<0x09>"))
   }
 
   @Test func mergesOutOfTheOrderOfTheScores() throws {
@@ -214,7 +228,8 @@ import TinctureTestSupport
     let checkpoint = try copy("llama")
     let before = try notes(checkpoint)
     try checkpoint.set(["eos_token_id": "[2]"])
-    try checkpoint.set(["eos_token_id": "[2]", "bos_token_id": "1"], file: "generation_config.json")
+    try checkpoint.set(
+      ["eos_token_id": "[2]", "bos_token_id": "1"], file: "generation_config.json")
     #expect(try notes(checkpoint) == before)
   }
 
