@@ -511,8 +511,13 @@ def main():
     options = parser.parse_args()
     try:
         options.run(options)
+        sys.stdout.flush()
     except PackError as error:
         raise SystemExit(f"parity_pack.py: {error}")
+    except BrokenPipeError:
+        # Nobody reads any more; nothing is left for the interpreter to flush into the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141)
 
 
 if __name__ == "__main__":

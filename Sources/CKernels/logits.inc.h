@@ -89,7 +89,7 @@ static void logit_sums(
 
 static void logit_distance(
     const float *a, const float *b, int64_t count, float top, tk_logit_distance *out) {
-  f64x8 mass = (f64x8)(0.0), moment = (f64x8)(0.0), square = (f64x8)(0.0);
+  f64x8 mass = (f64x8)(0.0), moment = (f64x8)(0.0), sum = (f64x8)(0.0), square = (f64x8)(0.0);
   f32x8 largest = v_splat(0.0f);
   for (int64_t i = 0; i < count; i += 8) {
     int64_t left = count - i;
@@ -101,12 +101,14 @@ static void logit_distance(
     f64x8 d = v_wide(x) - v_wide(y);
     mass += wide;
     moment += wide * d;
+    sum += d;
     square += d * d;
     f32x8 size = v_abs(x - y);
     largest = v_max(size, largest);
   }
   out->mass = v_total(mass);
   out->moment = v_total(moment);
+  out->sum = v_total(sum);
   out->square = v_total(square);
   out->largest = v_hmax(largest);
 }
@@ -119,8 +121,8 @@ TK_INLINE uint32_t split_mix_sign(uint64_t seed, uint64_t number) {
 }
 
 static void logit_tail(
-    const float *row, const uint8_t *kept, const uint8_t *signs, int64_t count, float top, uint64_t seed,
-    uint64_t turn, int64_t buckets, double *roots, double *values) {
+    const float *row, const uint8_t *kept, const uint8_t *signs, int64_t count, float top, double shift,
+    uint64_t seed, uint64_t turn, int64_t buckets, double *roots, double *values) {
   const i32x8 bits = {1, 2, 4, 8, 16, 32, 64, 128};
   const i32x8 lanes = {0, 1, 2, 3, 4, 5, 6, 7};
   for (int64_t start = 0, block = 0; start < count; start += buckets, ++block) {
@@ -140,6 +142,7 @@ static void logit_tail(
       memcpy(&others, values + j, sizeof others);
       sums += v_wide((f32x8)(((i32x8)root & ~out) ^ flip));
       others += v_wide((f32x8)(((i32x8)raw & ~out) ^ flip));
+      if (shift != 0) others += v_wide((f32x8)(((i32x8)v_splat(1.0f) & ~out) ^ flip)) * shift;
       memcpy(roots + j, &sums, sizeof sums);
       memcpy(values + j, &others, sizeof others);
     }

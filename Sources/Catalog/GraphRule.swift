@@ -48,7 +48,11 @@ package struct GraphRule: Sendable, Equatable {
     case geluTanh
   }
 
-  package enum Mask: String, Sendable, CaseIterable { case causal, bidirectional }
+  package enum Mask: String, Sendable, CaseIterable {
+    case causal, bidirectional
+    /// As attention.causal says, which `metadata` writes.
+    case byKey
+  }
 
   /// What the model gives for each position.
   package enum Output: String, Sendable, CaseIterable { case logits, hidden }

@@ -103,7 +103,7 @@ package final class Comparison {
     let comparison = RowComparison(kernels: kernels, length: length, tail: tail)
     let blank = PositionMeasure(
       prompt: 0, position: 0, divergence: 0, least: 0, most: 0, referenceTop: 0, candidateTop: 0,
-      sharedTopTen: 0, meanSquare: 0, largestDifference: 0, variance: 0)
+      sharedTopTen: 0, shift: 0, meanSquare: 0, largestDifference: 0, variance: 0)
     var measures = [PositionMeasure](repeating: blank, count: count)
     try withOutput(&measures) { (measures) throws(TinctureError) in
       try Parallel.forEachChunk(of: count, chunk: 4, threads: threads) {

@@ -72,18 +72,19 @@ struct LogitKernels: Sendable {
     return distance
   }
 
-  /// Adds the sketch of the entries that are not kept to `sums`: the buckets of the roots, then those of the logits.
+  /// Adds the sketch of the entries that are not kept to `sums`: the buckets of the roots, then those of the logits, each
+  /// logit with `shift` added.
   func tail(
     _ row: UnsafeBufferPointer<Float>, kept: UnsafePointer<UInt8>, signs: [UInt8], top: Float,
-    seed: UInt64, turn: UInt64, into sums: inout [Double]
+    shift: Double, seed: UInt64, turn: UInt64, into sums: inout [Double]
   ) {
     precondition(signs.count * 8 >= row.count, "\(signs.count * 8) signs")
     let buckets = sums.count / 2
     sums.withUnsafeMutableBufferPointer { sums in
       guard let roots = sums.baseAddress else { return }
       table.value.logit_tail(
-        row.baseAddress, kept, signs, Int64(row.count), top, seed, turn, Int64(buckets), roots,
-        roots + buckets)
+        row.baseAddress, kept, signs, Int64(row.count), top, shift, seed, turn, Int64(buckets),
+        roots, roots + buckets)
     }
   }
 

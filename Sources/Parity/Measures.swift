@@ -45,8 +45,8 @@ public struct VectorMeasure: Sendable {
   /// Σ(a − b)² and Σa² over all rows; their ratio is the normalized error.
   public private(set) var difference = 0.0
   public private(set) var energy = 0.0
-  /// Least cosine of a row with the reference's, 1 when both are zero.
-  public private(set) var leastCosine = 1.0
+  /// Cosine of each row with the reference's: 1 when both are zero, -1 where it is no number.
+  public private(set) var cosines: [Double] = []
   public private(set) var largestDifference = 0.0
 
   init(kind: VectorKind, prompt: Int) {
@@ -73,7 +73,7 @@ public struct VectorMeasure: Sendable {
     energy += first
     let lengths = (first * second).squareRoot()
     let cosine = first == 0 && second == 0 ? 1 : lengths > 0 ? product / lengths : 0
-    leastCosine = cosine.isNaN ? -1 : min(leastCosine, cosine)
+    cosines.append(cosine.isNaN ? -1 : cosine)
   }
 }
 
@@ -97,6 +97,13 @@ public struct Measures: Sendable {
   public let sortedDivergences: [Double]
   /// The same of their proven upper bounds.
   public let sortedBounds: [Double]
+
+  /// The measures of nothing: where two cannot be compared.
+  package static var none: Measures {
+    Measures(
+      positions: [], stages: [], vectors: [], keptCount: 0, isFull: true, hasTails: false,
+      tokenCount: 0)
+  }
 
   init(
     positions: [PositionMeasure], stages: [StageMeasure], vectors: [VectorMeasure],
@@ -144,7 +151,7 @@ public struct Measures: Sendable {
     Measures.percentile(sortedBounds, fraction)
   }
 
-  private static func percentile(_ sorted: [Double], _ fraction: Double) -> Double {
+  static func percentile(_ sorted: [Double], _ fraction: Double) -> Double {
     guard let last = sorted.last else { return 0 }
     let place = fraction * Double(sorted.count - 1)
     let index = Int(place)
@@ -165,7 +172,8 @@ public struct Measures: Sendable {
     mean { Double($0.sharedTopTen) } / Double(max(1, min(10, keptCount)))
   }
 
-  /// Σ mean squared differences / Σ variances of the reference's rows.
+  /// Σ variances of the rows' differences / Σ variances of the reference's rows. Variances, because what is added to all
+  /// logits of a row changes no probability: the share that it has in the squared difference says nothing.
   public var normalizedError: Double {
     let difference = positions.reduce(0) { $0 + $1.meanSquare }
     return difference == 0 ? 0 : difference / positions.reduce(0) { $0 + $1.variance }
@@ -198,15 +206,26 @@ public struct Measures: Sendable {
   }
 
   /// The vectors' measures of one kind, all prompts together; nil when there are none.
-  func combined(_ kind: VectorKind) -> (error: Double, cosine: Double, largest: Double)? {
+  func combined(_ kind: VectorKind) -> VectorSummary? {
     let own = vectors.filter { $0.kind == kind }
-    guard !own.isEmpty else { return nil }
-    let difference = own.reduce(0) { $0 + $1.difference }
-    let energy = own.reduce(0) { $0 + $1.energy }
-    return (
-      difference == 0 ? 0 : difference / energy, own.map(\.leastCosine).min() ?? 1,
-      own.map(\.largestDifference).max() ?? 0
-    )
+    return own.isEmpty ? nil : VectorSummary(own)
+  }
+}
+
+/// The measures of several prompts' vectors together.
+struct VectorSummary {
+  let error: Double
+  /// The cosine that 99 in 100 rows reach, between rows linearly interpolated; the least one.
+  let lowCosine, leastCosine: Double
+  let largest: Double
+
+  init(_ measures: [VectorMeasure]) {
+    let difference = measures.reduce(0) { $0 + $1.difference }
+    error = difference == 0 ? 0 : difference / measures.reduce(0) { $0 + $1.energy }
+    let cosines = measures.flatMap(\.cosines).sorted()
+    lowCosine = cosines.isEmpty ? 1 : Measures.percentile(cosines, 0.01)
+    leastCosine = cosines.first ?? 1
+    largest = measures.map(\.largestDifference).max() ?? 0
   }
 }
 
@@ -233,5 +252,16 @@ public struct Perplexity: Sendable {
     }
     ratio = Elementary.exponential(mean)
     ratioError = count > 1 ? ratio * (square / total / (total - 1)).squareRoot() : 0
+  }
+
+  /// The ratio or its inverse, whichever is greater.
+  public var departure: Double { max(ratio, 1 / ratio) }
+
+  /// The least that the departure may be in very many positions, so that an honest file does not fail by bad luck: the
+  /// end of the one-sided 99 % interval of the losses' mean difference, which is taken as normally distributed and the
+  /// positions as independent.
+  public var leastDeparture: Double {
+    let deviation = Agreement.deviations * ratioError / ratio
+    return max(1, departure * Elementary.exponential(-deviation))
   }
 }

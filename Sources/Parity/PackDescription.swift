@@ -60,6 +60,9 @@ package struct PackDescription: Sendable {
     self.tokenizer = tokenizer
   }
 
+  /// The activation that was computed; nil when the producer does not say.
+  package var activation: String? { settings.first { $0.name == "activation" }?.value }
+
   /// Entries kept of each row; 0 without logits.
   package var keptCount: Int {
     guard let vocabularySize else { return 0 }

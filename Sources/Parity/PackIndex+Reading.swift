@@ -258,13 +258,16 @@ extension PackIndex {
         first: try PackIndex.count(node.member("first"), 0...PackIndex.weightRowLimit),
         rowCount: try PackIndex.count(node.member("rows"), 1...WeightFrame.rowLimit),
         columnCount: try PackIndex.count(node.member("columns"), 1...PackIndex.vocabularyLimit),
-        frame: try PackIndex.frame(node))
+        isWhole: try node.present("whole")?.bool() ?? false, frame: try PackIndex.frame(node))
+      guard !entry.isWhole || entry.first == 0 && entry.rowCount == 1 else {
+        throw node.error("value", "a tensor that is kept whole has one row")
+      }
       // A tensor's rows follow each other.
       let before = weights.last.flatMap { $0.tensor == entry.tensor ? $0 : nil }
       guard entry.first == before.map({ $0.first + $0.rowCount }) ?? 0,
-        entry.columnCount == before?.columnCount ?? entry.columnCount
+        entry.columnCount == before?.columnCount ?? entry.columnCount, before?.isWhole != true
       else { throw node.error("order", "the rows of a tensor do not follow each other") }
-      let wanted = WeightSketchDescription.byteCount(rows: entry.rowCount, about)
+      let wanted = entry.contentByteCount(about)
       guard entry.frame.contentByteCount == wanted else {
         throw node.error(
           "value", "the frame holds another number of bytes than its rows need",

@@ -157,7 +157,7 @@ package struct PackIndex: Sendable {
               [
                 ("tensor", .string($0.tensor)), ("first", .int($0.first)),
                 ("rows", .int($0.rowCount)), ("columns", .int($0.columnCount)),
-              ] + PackIndex.members($0.frame))
+              ] + ($0.isWhole ? [("whole", .bool(true))] : []) + PackIndex.members($0.frame))
           })
       ),
     ])

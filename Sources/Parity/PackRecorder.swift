@@ -204,8 +204,19 @@ package final class PackRecorder {
     index.weights.append(
       WeightFrameEntry(
         tensor: tensor, first: first, rowCount: sketches.count / (about.projectionCount + 1),
-        columnCount: columns,
+        columnCount: columns, isWhole: false,
         frame: try writer.append(WeightFrame.encoded(sketches, about, kernels))))
+  }
+
+  /// Takes in all weights of a tensor of one row.
+  package func weights(_ tensor: String, whole values: [Float]) throws(TinctureError) {
+    precondition(index.description.weights != nil, "no weights were announced")
+    var bytes: [UInt8] = []
+    BytePlanes.append(values.map(\.bitPattern), to: &bytes)
+    index.weights.append(
+      WeightFrameEntry(
+        tensor: tensor, first: 0, rowCount: 1, columnCount: values.count, isWhole: true,
+        frame: try writer.append(bytes)))
   }
 
   package static var weightRows: Int { WeightFrame.rowLimit }

@@ -63,11 +63,18 @@ package struct ParityPack: Sendable {
       .map { Float(bitPattern: $0) }
   }
 
+  /// All weights of a tensor that is kept whole.
+  package func wholeWeights(_ entry: WeightFrameEntry) throws(TinctureError) -> [Float] {
+    precondition(entry.isWhole, "\(entry.tensor) is sketched")
+    let bytes = try file.read(entry.frame, name: "weights of \(entry.tensor)")
+    return BytePlanes.read(bytes, at: 0, count: entry.columnCount).map { Float(bitPattern: $0) }
+  }
+
   /// The sketches of a tensor's rows: for each its squared length, then the sums with signs.
   ///
   /// - Throws: `pack.weights` for lengths that are no lengths.
   package func weights(_ entry: WeightFrameEntry) throws(TinctureError) -> [Float] {
-    guard let about = description.weights else { return [] }
+    guard let about = description.weights, !entry.isWhole else { return [] }
     let name = "weights of \(entry.tensor)"
     let bytes = try file.read(entry.frame, name: name)
     let numbers = WeightFrame.decoded(

@@ -166,12 +166,12 @@ extension ParityReport {
     let rows = VectorKind.allCases.compactMap { kind in
       measures.combined(kind).map {
         [
-          kind.rawValue, Figure.text($0.error), Figure.fixed(max(0, $0.cosine), 7),
-          Figure.text($0.largest),
+          kind.rawValue, Figure.text($0.error), Figure.fixed(max(0, $0.lowCosine), 7),
+          Figure.fixed(max(0, $0.leastCosine), 7), Figure.text($0.largest),
         ]
       }
     }
-    return table(["rows", "NMSE", "least cosine", "largest difference"], rows)
+    return table(["rows", "NMSE", "cosine of 99 %", "least cosine", "largest difference"], rows)
   }
 
   private var worstTable: String {
@@ -215,8 +215,9 @@ extension ParityReport {
     reference's ten most likely tokens are among the candidate's ten.</dd>
     <dt>Perplexity</dt><dd>How surprised a model is by the prompts' own text; a ratio of 1 means equally. The ± is \
     one standard error.</dd>
-    <dt>NMSE</dt><dd>Mean squared difference divided by the reference's variance (logits) or mean square (hidden \
-    states and vectors). For hidden states it is estimated from sketches of \
+    <dt>NMSE</dt><dd>For logits the variance of the difference in each row, what is added to a whole row changing no \
+    probability, divided by the reference's variance; for hidden states and vectors the mean squared difference divided \
+    by the mean square. For hidden states it is estimated from sketches of \
     16 numbers or so a position.</dd>
     <dt>Exact, engine</dt><dd>Exact arithmetic decodes the weights and computes in float32: the truth about the \
     weights. Engine arithmetic rounds activations as llama.cpp does on a processor: what will be computed in \

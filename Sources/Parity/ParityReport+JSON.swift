@@ -41,7 +41,9 @@ extension ParityReport {
         (
           kind.rawValue,
           .object([
-            ("normalizedError", .double(vectors.error)), ("leastCosine", .double(vectors.cosine)),
+            ("normalizedError", .double(vectors.error)),
+            ("lowCosine", .double(vectors.lowCosine)),
+            ("leastCosine", .double(vectors.leastCosine)),
             ("largestDifference", .double(vectors.largest)),
           ])
         ))
@@ -103,7 +105,8 @@ extension PositionMeasure {
       ("referenceLoss", referenceLoss.map { .double($0) } ?? .null),
       ("candidateLoss", candidateLoss.map { .double($0) } ?? .null),
       ("referenceTop", .int(Int(referenceTop))), ("candidateTop", .int(Int(candidateTop))),
-      ("sharedTopTen", .int(sharedTopTen)), ("meanSquare", .double(meanSquare)),
+      ("sharedTopTen", .int(sharedTopTen)), ("shift", .double(shift)),
+      ("meanSquare", .double(meanSquare)),
       ("variance", .double(variance)), ("largestDifference", .double(largestDifference)),
     ]
   }

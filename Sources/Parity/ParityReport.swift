@@ -75,9 +75,11 @@ public struct ParityReport: Sendable {
   /// Where the candidate parts from the reference; nil when it passes, or nothing tells where.
   public var departure: Departure? { verdict.departure }
 
-  /// - Parameter tokenText: what the candidate's vocabulary has for an id.
+  /// - Parameters:
+  ///   - given: the prompts that were run; none where nothing was.
+  ///   - tokenText: what the candidate's vocabulary has for an id.
   package init(
-    reference: Side, candidate: Side, pack: ParityPack, measures: Measures, verdict: Verdict,
+    reference: Side, candidate: Side, prompts given: [PackPrompt], measures: Measures, verdict: Verdict,
     reading: [ReadingCheck], skipFirst: Int, notes: [String], tokenText: (Int32) -> [UInt8]?
   ) {
     self.reference = reference
@@ -87,14 +89,14 @@ public struct ParityReport: Sendable {
     self.reading = reading
     self.skipFirst = skipFirst
     self.notes = notes
-    tokenCount = pack.index.positionCount
+    tokenCount = given.reduce(0) { $0 + $1.ids.count }
     func token(_ id: Int32) -> String {
       if id < 0 { return "(no number)" }
       guard let bytes = tokenText(id), !bytes.isEmpty else { return "token \(id)" }
       return String(decoding: bytes, as: UTF8.self)
     }
     worst = measures.worst(10).map { measure in
-      let prompt = pack.prompts[measure.prompt]
+      let prompt = given[measure.prompt]
       let next = measure.position + 1
       return Place(
         measure: measure, before: ParityReport.context(prompt, measure.position),
@@ -109,7 +111,7 @@ public struct ParityReport: Sendable {
       sums.count += 1
       byPrompt[position.prompt] = sums
     }
-    prompts = pack.prompts.enumerated().map { number, prompt in
+    prompts = given.enumerated().map { number, prompt in
       let sums = byPrompt[number]
       let vectors = measures.vectors.filter { $0.prompt == number }
       let energy = vectors.reduce(0) { $0 + $1.energy }
@@ -158,6 +160,9 @@ public struct ParityReport: Sendable {
   }
 
   private var figuresSentence: String {
+    if let obstacle = verdict.obstacle {
+      return "The model and the reference cannot be compared: \(obstacle)."
+    }
     if verdict.isPassed {
       return
         "The model says what the reference says, within the tolerance \(verdict.toleranceName)."
@@ -217,10 +222,10 @@ public enum Figure {
   /// A check's value or limit in its unit.
   public static func text(_ value: Double, of key: LimitKey) -> String {
     switch key {
-    case .positions, .settings: fixed(value, 0)
+    case .positions, .settings, .obstacles: fixed(value, 0)
     case .topAgreement, .topTenAgreement, .storedOtherwise: percent(value)
     case .perplexityRatio: value.isFinite ? fixed(value, 4) : text(value)
-    case .leastCosine: value.isFinite && value >= 0 ? fixed(value, 6) : text(value)
+    case .lowCosine, .leastCosine: value.isFinite && value >= 0 ? fixed(value, 6) : text(value)
     default: text(value)
     }
   }

@@ -19,9 +19,13 @@ public struct PositionMeasure: Sendable {
   public var candidateTop: Int32
   /// How many of the reference's ten greatest are among the candidate's ten greatest.
   public var sharedTopTen: Int
-  /// Mean squared difference of all logits: exact for the kept ones, estimated from the sketches for the others (over the
-  /// kept ones alone where a pack has no sketches); largest absolute difference of the kept ones.
+  /// Mean of the candidate's logits less that of the reference's. What is added to all logits of a row changes no
+  /// probability.
+  public var shift: Double
+  /// Mean squared difference of all logits once that is taken off: exact for the kept ones, estimated from the sketches for
+  /// the others (over the kept ones alone where a pack has no sketches).
   public var meanSquare: Double
+  /// Largest absolute difference of the kept ones as they are.
   public var largestDifference: Double
   /// Variance of the reference's whole row.
   public var variance: Double
@@ -32,7 +36,7 @@ public struct PositionMeasure: Sendable {
   {
     var measure = PositionMeasure(
       prompt: 0, position: 0, divergence: .nan, least: .nan, most: .nan,
-      referenceTop: referenceTop, candidateTop: -1, sharedTopTen: 0, meanSquare: .nan,
+      referenceTop: referenceTop, candidateTop: -1, sharedTopTen: 0, shift: .nan, meanSquare: .nan,
       largestDifference: .infinity, variance: reference.variance)
     if hasNext {
       measure.referenceLoss = reference.normalizer - Double(reference.next)
@@ -100,10 +104,13 @@ struct RowComparison {
     var least = keptPart
     var most = keptPart
     var estimate = keptPart
-    var square = distance.square
+    let offset = reference.mean - own.summary.mean
     var squareCount = values.count
+    var square = max(
+      0, distance.square - 2 * offset * distance.sum + offset * offset * Double(squareCount))
     if rest > 0, let tail, !referenceTail.isEmpty {
-      let ownDistance = tailDistance(tail, referenceTail, ids, own, row, position, scratch)
+      let ownDistance = tailDistance(
+        tail, referenceTail, ids, own, row, position, offset: offset, scratch)
       let leastKept = Double(values.min() ?? top)
       let bound = TailBound(
         reference: rest, candidate: own.summary.restMass, roots: ownDistance.roots,
@@ -132,7 +139,7 @@ struct RowComparison {
     var measure = PositionMeasure(
       prompt: 0, position: 0, divergence: estimate, least: least, most: most,
       referenceTop: referenceTop, candidateTop: Int32(own.topIndex), sharedTopTen: 0,
-      meanSquare: square / Double(squareCount),
+      shift: -offset, meanSquare: square / Double(squareCount),
       largestDifference: Double(distance.largest), variance: reference.variance)
     measure.sharedTopTen = sharedTopTen(ids: ids, values: values, row: row, scratch: scratch)
     if let next {
@@ -144,13 +151,14 @@ struct RowComparison {
 
   private func tailDistance(
     _ tail: TailSketch, _ reference: ArraySlice<Float>, _ ids: UnsafeBufferPointer<UInt32>,
-    _ own: RowSummary, _ row: UnsafeBufferPointer<Float>, _ position: Int, _ scratch: Scratch
+    _ own: RowSummary, _ row: UnsafeBufferPointer<Float>, _ position: Int, offset: Double,
+    _ scratch: Scratch
   ) -> (roots: Double, logits: Double) {
     if scratch.tail.isEmpty { scratch.tail = [Float](repeating: 0, count: reference.count) }
     return scratch.tail.withUnsafeMutableBufferPointer { sums in
       tail.sketch(
         row, kept: ids, position: position, normalizer: own.summary.normalizer, top: own.top,
-        scratch: scratch.base, into: sums)
+        shift: offset, scratch: scratch.base, into: sums)
       let sums = UnsafeBufferPointer(sums)
       return reference.withUnsafeBufferPointer { tail.distance($0, sums) }
     }

@@ -37,9 +37,10 @@ package struct TailSketch: Sendable {
   ///   - kept: ids of the entries that are no part of the tail.
   ///   - position: the row's number among those of all prompts.
   ///   - normalizer: ln Σ exp over the row; `top`: its greatest entry.
+  ///   - shift: what is added to each logit, not to the probabilities.
   func sketch(
     _ row: UnsafeBufferPointer<Float>, kept: UnsafeBufferPointer<UInt32>, position: Int,
-    normalizer: Double, top: Float, scratch: LogitKernels.Scratch,
+    normalizer: Double, top: Float, shift: Double = 0, scratch: LogitKernels.Scratch,
     into out: UnsafeMutableBufferPointer<Float>
   ) {
     let count = about.bucketCount
@@ -47,7 +48,7 @@ package struct TailSketch: Sendable {
     var sums = [Double](repeating: 0, count: 2 * count)
     scratch.mark(kept, true)
     kernels.tail(
-      row, kept: scratch.kept, signs: signs, top: top, seed: about.seed,
+      row, kept: scratch.kept, signs: signs, top: top, shift: shift, seed: about.seed,
       turn: UInt64(position + 1) << 32, into: &sums)
     scratch.mark(kept, false)
     let scale = Elementary.exponential((Double(top) - normalizer) / 2)

@@ -15,14 +15,17 @@ public enum LimitKey: String, Sendable, CaseIterable {
   case normalizedError, largestDifference
   /// Σ|x − y|² / Σ|x|² of the hidden states of any stage.
   case stageError
-  /// The same of an encoder's rows; their least cosine; largest absolute difference.
-  case vectorError, leastCosine, vectorDifference
+  /// The same of an encoder's rows; the cosine that 99 in 100 of them reach; the least; largest absolute difference. The
+  /// least sinks with the number of rows: its limit is for single rows that say something else.
+  case vectorError, lowCosine, leastCosine, vectorDifference
   /// Squared error of the worst 32 weights, in multiples of what their format costs; where the reference's weights are at
   /// hand.
   case blockError
   /// The same of the worst row, estimated from sketches; where a pack has them.
   case rowError
-  /// How many settings that change the computation differ: no limit of a tolerance, none may.
+  /// What keeps the two from being compared at all: no limit of a tolerance, nothing may.
+  case obstacles
+  /// How many settings that change the computation or the use differ: no limit of a tolerance, none may.
   case settings
   /// Share of the weights stored otherwise than the file says of itself: no limit of a tolerance, see
   /// ``Verdict/otherwiseLimit``.
@@ -31,10 +34,10 @@ public enum LimitKey: String, Sendable, CaseIterable {
   /// Whether the limit is the least allowed value; else it is the most.
   public var isFloor: Bool {
     switch self {
-    case .positions, .topAgreement, .topTenAgreement, .leastCosine: true
+    case .positions, .topAgreement, .topTenAgreement, .lowCosine, .leastCosine: true
     case .meanDivergence, .p99Divergence, .largestDivergence, .perplexityRatio, .normalizedError,
       .largestDifference, .stageError, .vectorError, .vectorDifference, .storedOtherwise,
-      .blockError, .rowError, .settings:
+      .blockError, .rowError, .settings, .obstacles:
       false
     }
   }
@@ -53,10 +56,12 @@ public enum LimitKey: String, Sendable, CaseIterable {
     case .largestDifference: "largest difference of logits"
     case .stageError: "NMSE of hidden states"
     case .vectorError: "NMSE of vectors"
+    case .lowCosine: "cosine of all but 1 % of vectors"
     case .leastCosine: "least cosine of vectors"
     case .vectorDifference: "largest difference of vectors"
     case .blockError: "worst block of weights, in its format's costs"
     case .rowError: "worst row of weights, in its format's costs"
+    case .obstacles: "obstacles to a comparison"
     case .settings: "settings that differ"
     case .storedOtherwise: "weights stored otherwise than the file says"
     }
@@ -218,7 +223,7 @@ public struct Tolerance: Sendable {
     var limits: [LimitKey: Double] = [:]
     for (key, value) in try node.object() {
       guard let limit = LimitKey(rawValue: try key.string()), limit != .storedOtherwise,
-        limit != .settings
+        limit != .settings, limit != .obstacles
       else {
         throw key.error(
           "unknownKey", "not a limit",

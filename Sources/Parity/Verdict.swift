@@ -55,9 +55,12 @@ public struct Verdict: Sendable {
       let limit = key == .positions ? minimumPositions.map(Double.init) ?? ownLimit : ownLimit
       guard let (value, detail) = Verdict.value(key, measures, limit: limit) else { continue }
       let isPassed =
-        key == .topAgreement
-        ? Agreement.mayReach(limit, share: value, count: measures.positions.count)
-        : key.isFloor ? value >= limit : value <= limit
+        switch key {
+        case .topAgreement:
+          Agreement.mayReach(limit, share: value, count: measures.positions.count)
+        case .perplexityRatio: measures.perplexity.map { $0.leastDeparture <= limit } ?? true
+        default: key.isFloor ? value >= limit : value <= limit
+        }
       checks.append(
         Check(key: key, value: value, limit: limit, isPassed: isPassed, detail: detail))
     }
@@ -69,6 +72,16 @@ public struct Verdict: Sendable {
     self.checks = checks + also
     departure = Verdict.departure(self.checks, measures)
   }
+
+  /// The verdict on two that cannot be compared: `obstacle` says why.
+  package init(_ tolerance: Tolerance, obstacle: String) {
+    toleranceName = tolerance.name
+    checks = [Check(key: .obstacles, value: 1, limit: 0, isPassed: false, detail: obstacle)]
+    departure = nil
+  }
+
+  /// Why nothing was compared; nil when something was.
+  package var obstacle: String? { checks.first { $0.key == .obstacles }?.detail }
 
   /// What the file itself shows comes first; else the growth of the hidden states' error, when a figure of the
   /// computation is outside its limit.
@@ -93,7 +106,7 @@ public struct Verdict: Sendable {
     -> (value: Double, detail: String?)?
   {
     func vectors(
-      _ pick: ((error: Double, cosine: Double, largest: Double)) -> Double, _ least: Bool
+      _ pick: (VectorSummary) -> Double, _ least: Bool
     )
       -> (Double, String?)?
     {
@@ -124,12 +137,21 @@ public struct Verdict: Sendable {
           || $1.normalizedError.isNaN && !$0.normalizedError.isNaN
       }
       return largest.map { ($0.normalizedError, "\($0.name) is farthest") }
-    case .storedOtherwise, .settings, .blockError, .rowError: return nil
+    case .storedOtherwise, .settings, .obstacles, .blockError, .rowError: return nil
     case .vectorError: return vectors({ $0.error }, false)
-    case .leastCosine: return vectors({ $0.cosine }, true)
+    case .lowCosine: return vectors({ $0.lowCosine }, true)
+    case .leastCosine: return vectors({ $0.leastCosine }, true)
     case .vectorDifference: return vectors({ $0.largest }, false)
     case .perplexityRatio:
-      return measures.perplexity.map { (max($0.ratio, 1 / $0.ratio), nil) }
+      return measures.perplexity.map {
+        let departure = $0.departure
+        return (
+          departure,
+          departure > limit
+            ? "of so few positions down to \(Figure.text($0.leastDeparture, of: key)) may be meant"
+            : nil
+        )
+      }
     case .meanDivergence, .p99Divergence, .largestDivergence, .topAgreement, .topTenAgreement,
       .normalizedError, .largestDifference:
       guard measures.hasLogits else { return nil }
@@ -153,8 +175,8 @@ public struct Verdict: Sendable {
     case .topTenAgreement: return (measures.topTenAgreement(), nil)
     case .normalizedError: return (measures.normalizedError, nil)
     case .largestDifference: return (measures.largestDifference, nil)
-    case .positions, .stageError, .vectorError, .leastCosine, .vectorDifference, .perplexityRatio,
-      .storedOtherwise, .settings, .blockError, .rowError:
+    case .positions, .stageError, .vectorError, .lowCosine, .leastCosine, .vectorDifference,
+      .perplexityRatio, .storedOtherwise, .settings, .obstacles, .blockError, .rowError:
       return nil
     }
   }
@@ -162,7 +184,7 @@ public struct Verdict: Sendable {
 
 /// What a share of agreeing positions says about the share one would find in very many.
 package enum Agreement {
-  /// A share that is too low by chance is taken for too low in one case of a hundred: the normal distribution's 99th
+  /// What is outside its limit by chance is taken for outside in one case of a hundred: the normal distribution's 99th
   /// percentile.
   static let deviations = 2.326
 

@@ -19,6 +19,14 @@ package struct WeightSketchDescription: Sendable, Equatable {
       StageDescription(layerCount: 0, width: width, projectionCount: projectionCount, seed: seed))
   }
 
+  /// `sketches` as a frame gives them back, sums rounded to eleven bits: equal rows are equal.
+  package func rounded(_ sketches: [Float]) throws(TinctureError) -> [Float] {
+    let kernels = try LogitKernels()
+    return WeightFrame.decoded(
+      WeightFrame.encoded(sketches, self, kernels), rows: sketches.count / (projectionCount + 1),
+      self, kernels)
+  }
+
   /// Bytes of a frame of `rows` rows.
   static func byteCount(rows: Int, _ about: WeightSketchDescription) -> Int {
     rows * (4 + 2 * about.projectionCount)
@@ -32,7 +40,14 @@ package struct WeightFrameEntry: Sendable {
   package let first: Int
   package let rowCount: Int
   package let columnCount: Int
+  /// Whether the frame holds the weights themselves: those of a tensor of one row, such as a norm.
+  package let isWhole: Bool
   package let frame: PackFrame
+
+  /// Bytes that the frame must hold.
+  func contentByteCount(_ about: WeightSketchDescription) -> Int {
+    isWhole ? 4 * columnCount : WeightSketchDescription.byteCount(rows: rowCount, about)
+  }
 }
 
 /// Rows' squared lengths (F32), then their sums with signs over the length (F16), as planes of bytes.

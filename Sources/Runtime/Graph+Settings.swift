@@ -7,14 +7,19 @@ extension Graph {
     package let layer: Int?
   }
 
-  /// Every number that changes the computation and is no weight, defaults resolved: two models with the same weights and
-  /// the same settings compute the same.
+  /// Everything that changes the computation, or what the model can be used for, and is no weight, defaults resolved: two
+  /// models with the same weights and the same settings compute the same. Of a checkpoint these are the settings of the
+  /// file that conversion makes of it.
   package var settings: [Setting] {
+    let (contextLength, window, isWindowed) = deployed
     let firstWindowed = isWindowed.firstIndex(of: true)
     let firstWhole = isWindowed.firstIndex(of: false) ?? 0
     let hasWindows = firstWindowed != nil
     var list = [
       Setting(name: "layers", value: "\(layerCount)", layer: 0),
+      Setting(name: "context length", value: "\(contextLength)", layer: nil),
+      Setting(name: "attention", value: isCausal ? "causal" : "bidirectional", layer: 0),
+      Setting(name: "activation", value: "\(activation)", layer: 0),
       Setting(name: "heads", value: "\(heads)", layer: 0),
       Setting(name: "key-value heads", value: "\(keyValueHeads)", layer: 0),
       Setting(name: "head size", value: "\(headSize)", layer: 0),
@@ -68,6 +73,7 @@ extension Rotary {
       case .yarn(let factor, let context, let fast, let slow):
         ", yarn \(factor) of \(context) from \(fast) to \(slow)"
       }
-    return "base \(base), \(size) elements" + scaling
+    let factor = attentionFactor == 1 ? "" : ", times \(attentionFactor)"
+    return "base \(base), \(size) elements" + scaling + factor
   }
 }

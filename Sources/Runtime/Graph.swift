@@ -36,7 +36,11 @@ package struct Graph: Sendable {
   package var pooling: Pooling?
   package var task: GraphRule.Task?
 
-  package var isCausal: Bool { rule.mask == .causal }
+  /// Whether a position sees itself and those before it only.
+  package var isCausal: Bool
+  /// Context length and windows as a GGUF file of the model has them; those of a checkpoint may be more than an engine
+  /// computes alike.
+  package var deployed: (contextLength: Int, window: Int, isWindowed: [Bool])
   package var queryRows: Int { heads * headSize }
   package var keyValueRows: Int { keyValueHeads * headSize }
 
@@ -88,7 +92,13 @@ extension Graph {
     attentionScale = Float(1 / Double(perHead ? width / heads : headSize).squareRoot())
     embeddingScale = rule.scalesEmbedding ? Double(width).squareRoot() : 1
     activation = facts.own?.activation ?? facts.graph.activation
-    (window, isWindowed) = try Self.windows(keys, facts, layerCount: layerCount)
+    let written = try Self.writtenWindows(keys, facts, layerCount: layerCount)
+    deployed = (try keys.size("context_length"), written.0, written.1)
+    if let own = facts.own {
+      (window, isWindowed) = Self.ownWindows(own, layerCount: layerCount)
+    } else {
+      (window, isWindowed) = written
+    }
     (rotary, localRotary) = try Self.rotations(keys, facts, headSize, contextLength)
     if let number = try keys.optionalInteger("pooling_type"), number != 0 {
       guard let pooling = Pooling(rawValue: UInt32(clamping: number)) else {
@@ -101,21 +111,30 @@ extension Graph {
       pooling = nil
     }
     task = facts.own?.task
-    if isCausal, try keys.optionalBool("attention.causal") == false {
+    let causal = try keys.optionalBool("attention.causal")
+    switch rule.mask {
+    case .causal: isCausal = true
+    case .bidirectional: isCausal = false
+    // llama.cpp, llama-hparams.h: causal unless the key says otherwise.
+    case .byKey: isCausal = causal ?? true
+    }
+    if rule.mask == .causal, causal == false {
       throw keys.failure(
         "attention.causal", "a decoder that attends both ways is not computed", expected: "true")
     }
   }
 
-  private static func windows(
+  private static func ownWindows(_ own: OwnFacts, layerCount: Int) -> (Int, [Bool]) {
+    guard let window = own.window, let size = window.size else {
+      return (0, [Bool](repeating: false, count: layerCount))
+    }
+    return (size, window.isWindowed)
+  }
+
+  /// As a GGUF file's metadata say them.
+  private static func writtenWindows(
     _ keys: GraphKeys, _ facts: RuntimeFacts, layerCount: Int
   ) throws(TinctureError) -> (Int, [Bool]) {
-    if let own = facts.own {
-      guard let window = own.window, let size = window.size else {
-        return (0, [Bool](repeating: false, count: layerCount))
-      }
-      return (size, window.isWindowed)
-    }
     let none = [Bool](repeating: false, count: layerCount)
     guard let rule = facts.window, rule.engine == .pattern else { return (0, none) }
     let key = "attention.sliding_window"
@@ -169,9 +188,10 @@ extension Graph {
       throw keys.failure(
         "rope.scaling.type", "this rotary scaling is not computed", expected: "none, linear, yarn")
     }
+    let attentionFactor = try keys.optionalNumber("rope.scaling.attn_factor", in: 0...1e6) ?? 1
     let global = Rotary(
       base: base, size: headSize, scaling: scaling,
-      isInterleaved: facts.graph.positions == .rotaryInterleaved)
+      isInterleaved: facts.graph.positions == .rotaryInterleaved, attentionFactor: attentionFactor)
     var localBase = facts.localRotaryBase.map { Float($0) }
     // Gemma 2's layers share one base, unless a key says otherwise.
     if localBase == nil, facts.window?.engine == .pattern, keys.has("rope.freq_base_swa") {
@@ -181,7 +201,8 @@ extension Graph {
     // llama.cpp's own for windowed layers is 10000 (src/llama-hparams.h), which is the rule's as well.
     let local = Rotary(
       base: try keys.number("rope.freq_base_swa", in: bases, fallback: localBase),
-      size: headSize, scaling: .none, isInterleaved: global.isInterleaved)
+      size: headSize, scaling: .none, isInterleaved: global.isInterleaved,
+      attentionFactor: attentionFactor)
     return (global, local)
   }
 }

@@ -16,6 +16,8 @@ package struct Rotary: Sendable, Equatable {
   package var scaling: Scaling
   /// Whether neighbours turn together (ggml's NORM), or element i and i + size/2 (NEOX).
   package var isInterleaved: Bool
+  /// What llama.cpp multiplies cosines and sines with beside the scaling's own factor (rope.scaling.attn_factor).
+  package var attentionFactor: Float = 1
 
   /// Cosines and sines of `positions`, `[position][size / 2]` each.
   ///
@@ -89,10 +91,10 @@ package struct Rotary: Sendable, Equatable {
     return Float(1 - min(1, max(0, ramp)))
   }
 
-  /// What cosines and sines are multiplied with: YaRN's attention factor, 0.1·ln(factor) + 1.
+  /// What cosines and sines are multiplied with: YaRN's attention factor, 0.1·ln(factor) + 1, times the model's own.
   private var magnitude: Float {
-    guard case .yarn(let factor, _, _, _) = scaling, factor > 1 else { return 1 }
-    return Float(0.1 * Elementary.logarithm(Double(factor)) + 1)
+    guard case .yarn(let factor, _, _, _) = scaling, factor > 1 else { return attentionFactor }
+    return Float(0.1 * Elementary.logarithm(Double(factor)) + 1) * attentionFactor
   }
 }
 

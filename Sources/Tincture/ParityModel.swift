@@ -147,43 +147,38 @@ struct ParityModel {
       encode: { (given, form) throws(TinctureError) in try text.ids(given, form) })
   }
 
-  /// Checks that the model can be held against `pack` at all.
-  ///
-  /// - Throws: `verify.vocabulary`, `verify.kind`, `verify.shape`.
-  func check(against pack: ParityPack) throws(TinctureError) {
-    let about = pack.description
-    let path = pack.file.file.path
-    func failure(
-      _ code: String, _ message: String, _ expected: String, _ found: String, _ advice: String
-    ) -> TinctureError {
-      TinctureError(
-        .init("verify." + code, .invalidInput), message, place: .init(file: checkpoint.path),
-        expected: "\(expected) (\(path))", found: found, advice: advice)
-    }
+  /// The activation that is computed.
+  var activation: String { "\(runtime.graph.activation)" }
+
+  /// Why the model cannot be held against what `about` describes; nil when it can.
+  func obstacle(to about: PackDescription) -> String? {
     guard (about.vocabularySize != nil) == runtime.isDecoder else {
-      throw failure(
-        "kind", "one of the two gives logits, the other one does not",
-        about.vocabularySize != nil ? "a decoder" : "an encoder",
-        runtime.isDecoder ? "a decoder" : "an encoder", "compare models of one kind")
+      return runtime.isDecoder
+        ? "the model gives logits, the reference hidden states"
+        : "the model gives hidden states, the reference logits"
     }
     if let size = about.vocabularySize, size != runtime.vocabularySize {
-      throw failure(
-        "vocabulary", "the vocabularies have different sizes", "\(size) tokens",
-        "\(runtime.vocabularySize)", "compare models that share their tokenizer")
+      return
+        "the vocabulary has \(runtime.vocabularySize) tokens, in the reference \(size)"
     }
     if let digest = about.vocabularyDigest, let own = vocabularyDigest, digest != own {
-      throw failure(
-        "vocabulary", "the vocabularies have different tokens", String(digest.prefix(16)),
-        String(own.prefix(16)), "compare models that share their tokenizer")
+      return "the vocabulary has other tokens than the reference's, or in another order"
     }
     if let stages = about.stages,
       stages.layerCount != runtime.layerCount || stages.width != runtime.width
     {
-      throw failure(
-        "shape", "the pack holds layers of another shape",
-        "\(stages.layerCount) layers of width \(stages.width)",
-        "\(runtime.layerCount) of \(runtime.width)", "record the pack without --layers")
+      return
+        "the model has \(runtime.layerCount) layers of width \(runtime.width), the reference \(stages.layerCount) of \(stages.width)"
     }
+    return nil
+  }
+
+  /// The same of an error of running the model on the reference's prompts.
+  static func obstacle(_ error: TinctureError) -> String {
+    var words: [String] = []
+    if let expected = error.expected { words.append("expected \(expected)") }
+    if let found = error.found { words.append("found \(found)") }
+    return error.message + (words.isEmpty ? "" : " (\(words.joined(separator: ", ")))")
   }
 }
 

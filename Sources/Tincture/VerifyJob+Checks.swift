@@ -48,6 +48,8 @@ extension VerifyJob {
     var words: [String] = []
     var stage: Int?
     for setting in model.runtime.graph.settings {
+      // The engine has a form of its own, whatever the file says: the limits allow for it, and a note tells.
+      if setting.name == "activation", model.computesEnginesActivation { continue }
       guard let other = about.settings.first(where: { $0.name == setting.name })?.value,
         other != setting.value
       else { continue }

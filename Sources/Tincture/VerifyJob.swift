@@ -60,30 +60,88 @@ public struct VerifyJob: Sendable {
 
   /// Runs the candidate (and a reference that is a model) and compares.
   ///
-  /// A model outside the tolerance, or one that reads texts in another way, is no error: see ``ParityReport/isPassed``.
-  /// - Throws: `verify.vocabulary`, `verify.kind`, `verify.shape`, `tolerance.*`, `pack.*`, `model.notFinite` (of the
-  ///   reference), and what binding and running throw.
+  /// A model outside the tolerance, one that reads texts in another way, or one that cannot be compared with the reference
+  /// at all, is no error: see ``ParityReport/isPassed``.
+  /// - Throws: `tolerance.*`, `pack.*`, `model.notFinite` (of the reference), and what binding and running throw.
   public func run(_ resources: Resources = Resources()) throws(TinctureError) -> ParityReport {
     let model = try ParityModel(candidate, binding: binding)
-    let tolerance = try tolerance(model)
-    let (pack, keeper, promptNotes) = try pack(checking: model, resources)
-    try model.check(against: pack)
-    let reading = model.reading(of: pack)
+    let other = try side()
+    let (tolerance, choiceNote) = try tolerance(model, other.about)
+    if let obstacle = model.obstacle(to: other.about) {
+      return try refused(model, other.about, tolerance, obstacle, prompts: [], resources)
+    }
+    let (pack, keeper, promptNotes) = try pack(other, resources)
     let comparison = try Comparison(
       pack, threads: resources.threads, memory: resources.memory)
-    try model.compare(with: comparison, arithmetic: arithmetic, resources)
-    let measures = try comparison.finish(skipFirst: skipFirst)
+    let measures: Measures
+    do throws(TinctureError) {
+      try model.compare(with: comparison, arithmetic: arithmetic, resources)
+      measures = try comparison.finish(skipFirst: skipFirst)
+    } catch where Self.mismatches.contains(error.code.name) {
+      let obstacle = ParityModel.obstacle(error)
+      return try refused(
+        model, pack.description, tolerance, obstacle, prompts: pack.prompts, resources)
+    }
     let verdict = try Verdict(
       measures, tolerance, isEngine: arithmetic == .engine, isSmall: model.isSmall,
       minimumPositions: minimumPositions,
       also: try fileChecks(model, pack, tolerance, resources))
-    let own = model.description(
+    let own = try description(model, resources)
+    let notes =
+      promptNotes + model.runtime.notes + [choiceNote].compactMap { $0 }
+      + notes(model, pack.description, tolerance, measures, comparison)
+    return withExtendedLifetime(keeper) {
+      ParityReport(
+        reference: .init(pack.description, path: referencePath),
+        candidate: .init(own, path: candidate.path), prompts: pack.prompts, measures: measures,
+        verdict: verdict, reading: model.reading(of: pack), skipFirst: skipFirst, notes: notes,
+        tokenText: { model.text.spelling($0) })
+    }
+  }
+
+  /// Errors of a run that say that the two do not belong together, not that a file is broken.
+  private static let mismatches: Set<String> = ["verify.shape", "runtime.context", "runtime.token"]
+
+  /// The report on two that cannot be compared.
+  private func refused(
+    _ model: ParityModel, _ about: PackDescription, _ tolerance: Tolerance, _ obstacle: String,
+    prompts: [PackPrompt], _ resources: Resources
+  ) throws(TinctureError) -> ParityReport {
+    ParityReport(
+      reference: .init(about, path: referencePath),
+      candidate: .init(try description(model, resources), path: candidate.path), prompts: prompts,
+      measures: .none, verdict: Verdict(tolerance, obstacle: obstacle), reading: [],
+      skipFirst: skipFirst, notes: model.runtime.notes, tokenText: { _ in nil })
+  }
+
+  private func description(
+    _ model: ParityModel, _ resources: Resources
+  ) throws(TinctureError) -> PackDescription {
+    model.description(
       arithmetic: arithmetic, top: nil, withLayers: false, digest: try model.digest(resources))
-    var notes = promptNotes + model.runtime.notes
+  }
+
+  /// What is worth telling beside the checks.
+  private func notes(
+    _ model: ParityModel, _ about: PackDescription, _ tolerance: Tolerance, _ measures: Measures,
+    _ comparison: Comparison
+  ) -> [String] {
+    var notes: [String] = []
     if model.isSmall, tolerance.knowsSmall {
       notes.append(
         "the limits are those of small models: quantization costs more where layers have fewer than \(Tolerance.smallWeightCount / 1_000_000) million weights"
       )
+    }
+    if case .pack = reference {
+      var unknown: [String] = []
+      if about.weights == nil { unknown.append("weights") }
+      if about.tokenizer == nil { unknown.append("tokenizer") }
+      if about.settings.isEmpty { unknown.append("settings") }
+      if !unknown.isEmpty {
+        notes.append(
+          "the pack knows nothing of the model's \(unknown.joined(separator: ", ")): a fault there is seen only where it changes what the model says of these prompts"
+        )
+      }
     }
     if let bad = measures.notFinite.first {
       notes.append(
@@ -94,30 +152,20 @@ public struct VerifyJob: Sendable {
       notes.append(
         "only one of the two has a head that gives \(kind.rawValue) rows: not compared")
     }
-    if pack.description.architecture != own.architecture {
+    if about.architecture != model.bound.architecture {
       notes.append(
-        "the reference is \(pack.description.architecture), the candidate \(own.architecture)")
+        "the reference is \(about.architecture), the candidate \(model.bound.architecture)")
     }
-    return withExtendedLifetime(keeper) {
-      ParityReport(
-        reference: .init(pack.description, path: referencePath),
-        candidate: .init(own, path: candidate.path), pack: pack, measures: measures,
-        verdict: verdict, reading: reading, skipFirst: skipFirst, notes: notes,
-        tokenText: { model.text.spelling($0) })
-    }
+    return notes
   }
 
-  /// Makes every check that needs no computing; returns the tolerance's name.
-  public func rehearse() throws(TinctureError) -> String {
+  /// Makes every check that needs no computing; returns the tolerance's name and why the two cannot be compared.
+  public func rehearse() throws(TinctureError) -> (tolerance: String, obstacle: String?) {
     let model = try ParityModel(candidate, binding: binding)
-    let tolerance = try tolerance(model)
-    switch reference {
-    case .pack(let path): try model.check(against: try ParityPack(path: path))
-    case .model(let checkpoint, let prompts):
-      let other = try ParityModel(checkpoint, binding: binding)
-      _ = try packPrompts(of: other, prompts)
-    }
-    return tolerance.name
+    let other = try side()
+    let (tolerance, _) = try tolerance(model, other.about)
+    if case .model(let model, let prompts, _) = other { _ = try packPrompts(of: model, prompts) }
+    return (tolerance.name, model.obstacle(to: other.about))
   }
 
   private var referencePath: String {
@@ -127,42 +175,59 @@ public struct VerifyJob: Sendable {
     }
   }
 
-  private func tolerance(_ model: ParityModel) throws(TinctureError) -> Tolerance {
-    if let toleranceName { return try Tolerance.named(toleranceName) }
-    let kept: (types: [String], arithmetic: String)
+  /// The reference, opened.
+  private enum Side {
+    case pack(ParityPack)
+    case model(ParityModel, prompts: [Prompt]?, PackDescription)
+
+    var about: PackDescription {
+      switch self {
+      case .pack(let pack): pack.description
+      case .model(_, _, let about): about
+      }
+    }
+  }
+
+  private func side() throws(TinctureError) -> Side {
     switch reference {
-    case .pack(let path):
-      let about = try ParityPack(path: path).description
-      kept = (about.storedTypes, about.arithmetic)
-    case .model(let checkpoint, _):
-      kept = (
-        StoredShares(checkpoint.source.tensors).counts.map(\.type), Arithmetic.exact.rawValue
-      )
+    case .pack(let path): return .pack(try ParityPack(path: path))
+    case .model(let checkpoint, let prompts):
+      let model = try ParityModel(checkpoint, binding: binding)
+      let about = model.description(
+        arithmetic: .exact, top: RecordOptions.defaultTop, withLayers: true, digest: nil)
+      return .model(model, prompts: prompts, about)
     }
+  }
+
+  /// The tolerance, and what is to be told about how it was chosen.
+  private func tolerance(
+    _ model: ParityModel, _ about: PackDescription
+  ) throws(TinctureError) -> (Tolerance, note: String?) {
+    if let toleranceName { return (try Tolerance.named(toleranceName), nil) }
     let choice = try ToleranceChoice.make(
-      stored: StoredShares(candidate.source.tensors), reference: kept, arithmetic: arithmetic)
-    // llama.cpp computes its own form of the activation for such a file, which costs more than float32 rounds.
-    if choice.name == "f32", arithmetic == .exact, model.computesEnginesActivation {
-      return try Tolerance.named("f16")
-    }
-    return choice
+      stored: StoredShares(candidate.source.tensors),
+      reference: (about.storedTypes, about.arithmetic), arithmetic: arithmetic)
+    guard choice.name == "f32", arithmetic == .exact, model.computesEnginesActivation,
+      about.activation != model.activation
+    else { return (choice, nil) }
+    return (
+      try Tolerance.named("f16"),
+      "the file holds every weight of the reference, but llama.cpp computes another form of the activation for \(model.bound.architecture) (\(model.activation) in place of \(about.activation ?? "the checkpoint's own")), and so is the file computed: the limits are those of f16"
+    )
   }
 
   /// The pack, and what keeps one in memory alive.
-  private func pack(checking model: ParityModel, _ resources: Resources) throws(TinctureError) -> (
+  private func pack(_ side: Side, _ resources: Resources) throws(TinctureError) -> (
     pack: ParityPack, keeper: PackRecorder?, notes: [String]
   ) {
-    switch reference {
-    case .pack(let path): return (try ParityPack(path: path), nil, [])
-    case .model(let checkpoint, let prompts):
-      let other = try ParityModel(checkpoint, binding: binding)
+    switch side {
+    case .pack(let pack): return (pack, nil, [])
+    case .model(let other, let prompts, var about):
       let (packPrompts, notes) = try packPrompts(of: other, prompts)
+      about.modelDigest = try other.digest(resources)
       let recorder = try PackRecorder(
-        other.description(
-          arithmetic: .exact, top: RecordOptions.defaultTop, withLayers: true,
-          digest: try other.digest(resources)), prompts: packPrompts,
-        writer: try PackWriter(memory: resources.memory), threads: resources.threads,
-        memory: resources.memory)
+        about, prompts: packPrompts, writer: try PackWriter(memory: resources.memory),
+        threads: resources.threads, memory: resources.memory)
       try other.record(
         packPrompts, arithmetic: .exact, withLayers: true, into: recorder, resources)
       guard let file = try recorder.finish() else {

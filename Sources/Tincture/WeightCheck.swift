@@ -183,18 +183,21 @@ struct WeightCheck {
     _ type: StoredType?, _ own: ArraySlice<Float>, _ other: ArraySlice<Float>, _ name: String,
     _ result: inout Result
   ) {
-    // Half a unit in the last place of normal numbers, and of the smallest.
+    for (offset, pair) in zip(own, other).enumerated() where pair.0 != pair.1 {
+      add(Self.ratio(type, of: pair.0, pair.1), "\(name), column \(offset)", &result)
+    }
+  }
+
+  /// Squared error of a stored float over that of half a unit in the last place, of normal numbers and of the smallest.
+  static func ratio(_ type: StoredType?, of own: Float, _ other: Float) -> Double {
     let (relative, least): (Double, Double) =
       switch type {
       case .element(.f16)?: (0x1p-12, 0x1p-25)
       case .element(.bf16)?: (0x1p-9, 0x1p-134)
       default: (0x1p-24, 0x1p-149)
       }
-    for (offset, pair) in zip(own, other).enumerated() where pair.0 != pair.1 {
-      let (x, y) = (Double(pair.1), Double(pair.0))
-      let error = (x - y) / max(abs(x) * relative, least)
-      add(error * error, "\(name), column \(offset)", &result)
-    }
+    let error = (Double(other) - Double(own)) / max(abs(Double(other)) * relative, least)
+    return error * error
   }
 
   private func blocks(

@@ -11,6 +11,9 @@ import TinctureParity
 /// norm is far off, though the logits hide it. With 8 sums a faulty row of n times the cost is below limit L with the
 /// probability that a chi-square of 8 degrees is below 8 L / n: for L = 40 and n = 111 (one block of 32 with a turned
 /// scale in a Q5_0 row of 640) 6 in 100; swapped rows, of which n is in the thousands, never.
+///
+/// Tensors of one row (norms, biases) are kept whole and compared weight by weight, as ``WeightCheck`` does. Rows of
+/// floats have no such slack (``RowCost``): F32 holds every value, so the sketches are the same.
 struct WeightSketcher {
   let model: BoundModel
   let about: WeightSketchDescription
@@ -24,6 +27,11 @@ struct WeightSketcher {
   ///   of 2^18 rows and 2 MB a thread.
   func record(into recorder: PackRecorder) throws(TinctureError) {
     for tensor in model.tensors {
+      if tensor.shape.rowCount == 1 {
+        try recorder.weights(
+          tensor.name, whole: try WeightCheck.rows(tensor, 0..<1, CanonicalView(model)))
+        continue
+      }
       for first in stride(from: 0, to: tensor.shape.rowCount, by: PackRecorder.weightRows) {
         let end = min(tensor.shape.rowCount, first + PackRecorder.weightRows)
         try recorder.weights(
@@ -92,31 +100,99 @@ struct WeightSketcher {
         continue
       }
       guard tensor.shape.rowLength == entry.columnCount,
-        tensor.shape.rowCount >= entry.first + entry.rowCount
+        tensor.shape.rowCount >= entry.first + entry.rowCount,
+        !entry.isWhole || tensor.shape.rowCount == 1
       else {
         missing(entry.tensor, "has another shape than in the reference")
         continue
       }
-      let reference = try pack.weights(entry)
-      let own = try sketches(tensor, entry.first..<entry.first + entry.rowCount)
-      // Sums are kept in 11 bits.
-      let share = cost(WeightCheck.storedType(tensor)?.description ?? "") + 0x1p-22
-      let stride = about.projectionCount + 1
-      for row in 0..<entry.rowCount {
-        var square = 0.0
-        for index in 1..<stride {
-          let d = Double(reference[row * stride + index]) - Double(own[row * stride + index])
-          square += d * d
-        }
-        square /= Double(about.projectionCount)
-        let energy = Double(reference[row * stride])
-        result.add(
-          square == 0 ? 0 : square / (share * energy), limit,
-          place: "\(entry.tensor), row \(entry.first + row)", tensor: entry.tensor,
-          stage: WeightCheck.stage(entry.tensor, tensor.layer, model))
+      if entry.isWhole {
+        try compare(tensor, whole: pack.wholeWeights(entry), limit, cost, into: &result)
+      } else {
+        try compare(tensor, entry, pack, limit, cost, into: &result)
       }
     }
     return result
+  }
+
+  private func compare(
+    _ tensor: CanonicalTensor, _ entry: WeightFrameEntry, _ pack: ParityPack, _ limit: Double,
+    _ cost: (String) -> Double, into result: inout WeightCheck.Result
+  ) throws(TinctureError) {
+    let reference = try pack.weights(entry)
+    let own = try about.rounded(sketches(tensor, entry.first..<entry.first + entry.rowCount))
+    let rowCost = RowCost(WeightCheck.storedType(tensor), columns: entry.columnCount, cost)
+    let stage = WeightCheck.stage(entry.tensor, tensor.layer, model)
+    let stride = about.projectionCount + 1
+    for row in 0..<entry.rowCount {
+      let range = row * stride..<(row + 1) * stride
+      result.add(
+        rowCost.ratio(reference[range], own[range]), limit,
+        place: "\(entry.tensor), row \(entry.first + row)", tensor: entry.tensor, stage: stage)
+    }
+  }
+
+  /// A tensor of one row, of which every weight is known.
+  private func compare(
+    _ tensor: CanonicalTensor, whole reference: [Float], _ limit: Double,
+    _ cost: (String) -> Double, into result: inout WeightCheck.Result
+  ) throws(TinctureError) {
+    let own = try WeightCheck.rows(tensor, 0..<1, CanonicalView(model))
+    let type = WeightCheck.storedType(tensor)
+    let stage = WeightCheck.stage(tensor.name, tensor.layer, model)
+    if case .block(let format)? = type {
+      var (error, energy) = (0.0, 0.0)
+      for (x, y) in zip(reference, own) {
+        error += (Double(x) - Double(y)) * (Double(x) - Double(y))
+        energy += Double(x) * Double(x)
+      }
+      let ratio = error == 0 ? 0 : error / (cost(format.name) * energy)
+      result.add(ratio, limit, place: tensor.name, tensor: tensor.name, stage: stage)
+      return
+    }
+    for (column, pair) in zip(own, reference).enumerated() where pair.0 != pair.1 {
+      result.add(
+        WeightCheck.ratio(type, of: pair.0, pair.1), limit,
+        place: "\(tensor.name), column \(column)", tensor: tensor.name, stage: stage)
+    }
+  }
+}
+
+/// What a row's sketch may be off by, given how the candidate stores the row.
+struct RowCost {
+  /// Squared error over energy, and squared error of any row.
+  private let share, least: Double
+  /// Squared error of the squared length over its square; nil where the length may change.
+  private let lengthShare: Double?
+
+  /// Blocks: what the format costs, and the eleven bits of the sums. Floats: a quarter of what rounding costs, as `limit`
+  /// is many times the cost and rounding of floats is not: with 40 a row of BF16 may have 11 times its expected error,
+  /// which 8 sums show of an honest row in less than one of 10^14 cases. F32 holds every value: sums and lengths are those of the
+  /// reference, rounded alike; a sum on the border of two roundings is let pass.
+  init(_ type: StoredType?, columns: Int, _ cost: (String) -> Double) {
+    let own = cost(type?.description ?? "")
+    switch type {
+    case .element(.f16)?:
+      // The smallest halves have an absolute error.
+      (share, least, lengthShare) = (own / 4, Double(columns) * 0x1p-52, nil)
+    case .element(.bf16)?: (share, least, lengthShare) = (own / 4, 0, nil)
+    case .block?: (share, least, lengthShare) = (own + 0x1p-22, 0, nil)
+    default: (share, least, lengthShare) = (0x1p-26, 0, 0x1p-46)
+    }
+  }
+
+  /// Squared error in multiples of what may be: of the sums or, where that counts, of the squared length.
+  func ratio(_ reference: ArraySlice<Float>, _ own: ArraySlice<Float>) -> Double {
+    var square = 0.0
+    for (x, y) in zip(reference.dropFirst(), own.dropFirst()) {
+      square += (Double(x) - Double(y)) * (Double(x) - Double(y))
+    }
+    square /= Double(reference.count - 1)
+    let energy = Double(reference.first ?? 0)
+    let sums = square == 0 ? 0 : square / (share * energy + least)
+    let change = Double(own.first ?? 0) - energy
+    guard let lengthShare, change != 0 else { return sums }
+    return max(sums, change * change / (lengthShare * energy * energy))
   }
 }
 

@@ -92,6 +92,18 @@ struct MutationTests {
     }
   }
 
+  /// Multiplies one number of a tensor of F32.
+  static func scale(
+    _ name: String, _ index: Int, by factor: Float, _ bytes: inout [UInt8], _ file: GGUFFile
+  ) throws {
+    let at = try range(name, file).lowerBound + 4 * index
+    let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[at + $1]) << UInt32(8 * $1) }
+    let changed = (Float(bitPattern: bits) * factor).bitPattern
+    for index in 0..<4 {
+      bytes[at + index] = UInt8(truncatingIfNeeded: changed >> UInt32(8 * index))
+    }
+  }
+
   /// Overwrites the four bytes of a metadata value.
   static func set(_ key: String, to bits: UInt32, _ bytes: inout [UInt8]) throws {
     let name = Array(key.utf8)

@@ -102,6 +102,18 @@ struct QuantizedMutationTests {
           try MutationTests.add(-1, to: "blk.\(layer).attn_norm.weight", &bytes, file)
         },
         Mutation(
+          name: "one norm weight 5 % off in layer \(layer)", departure: "layer \(layer)",
+          showsInPack: true
+        ) { bytes, file in
+          try MutationTests.scale("blk.\(layer).attn_norm.weight", 3, by: 1.05, &bytes, file)
+        },
+        Mutation(
+          name: "one norm weight 1 % off in layer \(layer)", departure: "layer \(layer)",
+          showsInPack: true
+        ) { bytes, file in
+          try MutationTests.scale("blk.\(layer).ffn_norm.weight", 200, by: 0.99, &bytes, file)
+        },
+        Mutation(
           name: "rows of q swapped in layer \(layer)", departure: "layer \(layer)",
           showsInPack: false
         ) { bytes, file in

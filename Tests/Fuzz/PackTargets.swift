@@ -7,7 +7,8 @@ extension FuzzTarget {
   private static let about = PackDescription(
     producer: "fuzz", arithmetic: "exact", instructionSet: "scalar", modelName: "made up",
     architecture: "llama", storedTypes: ["F32"], modelDigest: nil, vocabularySize: 40,
-    vocabularyDigest: nil, top: 12, stages: StageDescription(layerCount: 1, width: 4))
+    vocabularyDigest: nil, top: 12, stages: StageDescription(layerCount: 1, width: 4),
+    weights: WeightSketchDescription())
 
   /// A small good pack with everything a decoder's pack can hold.
   private static func goodPack() throws(TinctureError) -> [UInt8] {
@@ -36,6 +37,13 @@ extension FuzzTarget {
       Result { () throws(TinctureError) in try recorder.logits(prompt: 0, first: 0, rows: buffer) }
     }
     try done.get()
+    let sketch = try WeightSketchDescription().sketch(width: 6)
+    let weights = rows(5 * 6)
+    let sketches = try weights.withUnsafeBufferPointer { buffer in
+      Result { () throws(TinctureError) in try sketch.sketch(buffer, threads: 1) }
+    }.get()
+    try recorder.weights("blk.0.attn_q.weight", first: 0, columns: 6, sketches: sketches)
+    try recorder.weights("blk.0.attn_norm.weight", whole: rows(4))
     guard let file = try recorder.finish() else { return [] }
     return try file.contents(limit: 1 << 20)
   }
@@ -53,6 +61,10 @@ extension FuzzTarget {
     for entry in pack.index.logits { _ = try pack.logits(entry) }
     for entry in pack.index.vectors { _ = try pack.vectors(entry) }
     for entry in pack.index.stages { _ = try pack.stage(entry) }
+    for entry in pack.index.tails { _ = try pack.tails(entry) }
+    for entry in pack.index.weights {
+      _ = try entry.isWhole ? pack.wholeWeights(entry) : pack.weights(entry)
+    }
     return min(15, pack.index.logits.count)
   }
 
@@ -72,7 +84,7 @@ extension FuzzTarget {
     },
     words: [
       "\"prompt\":", "\"first\":", "\"rows\":", "\"columns\":", "\"kind\":\"hidden\"", "\"at\":24",
-      "\"holds\":", "\"tokenCount\":", "\"size\":", "\"top\":null", "\"stageSketch\":null", "null",
+      "\"whole\":true", "\"weightSketch\":null", "\"tailSketch\":null", "\"holds\":", "\"tokenCount\":", "\"size\":", "\"top\":null", "\"stageSketch\":null", "null",
     ],
     fixedMemory: 1 << 19,
     run: { (bytes) throws(TinctureError) in

@@ -27,10 +27,11 @@ struct MeasureTests {
       let (zx, zy) = (normalizer(x), normalizer(y))
       for (p, q) in zip(x, y) {
         divergence += exp(p - zx) * ((p - zx) - (q - zy))
-        square += (p - q) * (p - q)
       }
-      square /= Double(x.count)
       let mean = x.reduce(0, +) / Double(x.count)
+      let other = y.reduce(0, +) / Double(y.count)
+      for (p, q) in zip(x, y) { square += (p - mean - q + other) * (p - mean - q + other) }
+      square /= Double(x.count)
       variance = x.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(x.count)
       func order(_ v: [Double]) -> [Int] {
         v.indices.sorted { (v[$1], $0) < (v[$0], $1) }
@@ -142,6 +143,25 @@ struct MeasureTests {
     #expect(abs(TailBound.factor(600) - 599) < 1e-9)
   }
 
+  @Test("what is added to all logits of a row is no error of them", arguments: [nil, 400])
+  func shift(top: Int?) throws {
+    let reference = SyntheticRows()
+    var candidate = reference
+    candidate.shift = 50
+    let pack = try reference.pack(top: top).pack
+    let measures = try candidate.measures(against: pack)
+    for position in measures.positions { #expect(abs(position.shift - 50) < 1e-4) }
+    // The logits of the candidate are rounded at another size.
+    #expect(measures.normalizedError < 1e-11)
+    #expect(measures.largestDifference > 49)
+    candidate.noise = 0.3
+    let both = try candidate.measures(against: pack)
+    candidate.shift = 0
+    let plain = Self.plain(reference, candidate)
+    let square = plain.reduce(0) { $0 + $1.square } / plain.reduce(0) { $0 + $1.variance }
+    #expect(abs(both.normalizedError / square - 1) < (top == nil ? 1e-4 : 0.1))
+  }
+
   @Test("few positions are no evidence, and chance is allowed for in agreement")
   func evidence() throws {
     var reference = SyntheticRows()
@@ -157,6 +177,20 @@ struct MeasureTests {
     #expect(!Agreement.mayReach(0.9, share: 0.8, count: 100))
     #expect(!Agreement.mayReach(0.9, share: 0.89, count: 10_000))
     #expect(!Agreement.mayReach(1, share: 0.999, count: 1000))
+  }
+
+  @Test("chance is allowed for in the perplexity ratio, and only chance")
+  func perplexityRatio() throws {
+    // Losses that differ by 0.1 on average, with a deviation of 1.
+    func ratio(_ count: Int) -> Perplexity {
+      Perplexity((0..<count).map { (2.0, 2.1 + ($0 % 2 == 0 ? 1 : -1)) })
+    }
+    let few = ratio(100)
+    #expect(abs(few.departure - exp(0.1)) < 1e-9)
+    // Standard error 1/√99: 2.326 of them are more than 0.1.
+    #expect(few.leastDeparture == 1)
+    let many = ratio(10_000)
+    #expect(abs(many.leastDeparture - exp(0.1 - 2.326 / 9999.0.squareRoot())) < 1e-9)
   }
 
   @Test("equal rows are exactly equal", arguments: [10, 100, 2999, nil])
@@ -273,7 +307,7 @@ struct MeasureTests {
     #expect(verdict.failed.contains { $0.key == .normalizedError })
     let side = ParityReport.Side(rows.description(top: 100), path: "made up")
     let report = ParityReport(
-      reference: side, candidate: side, pack: pack, measures: measures, verdict: verdict,
+      reference: side, candidate: side, prompts: pack.prompts, measures: measures, verdict: verdict,
       reading: [], skipFirst: 0, notes: [], tokenText: { _ in nil })
     let page = String(decoding: report.html(), as: UTF8.self)
     #expect(page.contains("not a number") && page.contains("FAIL"))

@@ -12,6 +12,8 @@ struct SyntheticRows {
   var lengths = [7, 40, 1]
   var seed: UInt64 = 1
   var noise: Float = 0
+  /// What is added to every logit.
+  var shift: Float = 0
   /// The entries below the so many greatest of each row change places.
   var shuffledBelow: Int?
   /// A position of prompt 0 with a logit that is no number.
@@ -42,7 +44,7 @@ struct SyntheticRows {
     var other = SeededRandom(seed: seed &* 77 &+ UInt64(prompt) &+ 5)
     var rows = (0..<lengths[prompt] * vocabulary).map { _ in
       let value = random.normal() * 4
-      return noise == 0 ? value : value + noise * other.normal()
+      return (noise == 0 ? value : value + noise * other.normal()) + shift
     }
     if let shuffledBelow {
       for row in 0..<lengths[prompt] {

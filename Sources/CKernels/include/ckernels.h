@@ -36,6 +36,7 @@ typedef struct tk_logit_sums {
 typedef struct tk_logit_distance {
   double mass;     // sum of e
   double moment;   // sum of e[i] * (a[i] - b[i])
+  double sum;      // sum of a[i] - b[i]
   double square;   // sum of (a[i] - b[i])^2
   float largest;   // greatest |a[i] - b[i]|
 } tk_logit_distance;
@@ -72,11 +73,11 @@ typedef struct tk_kernels {
   // Sketches the entries that `kept` does not mark (formats/spec/parity-pack.md): with s[i] the sign of entry i, minus
   // where bit i % 8 of byte i / 8 of `signs` is set, and r[k] that of the block of `buckets` entries from k * buckets on,
   // the highest bit of the SplitMix64 number `turn` + k + 1 after `seed`, adds s[i] r[i / buckets] exp((row[i] - top) / 2)
-  // to roots[i % buckets] and s[i] r[i / buckets] row[i] to values[i % buckets]. `buckets` is a multiple of 8; `top` is
-  // the maximum.
+  // to roots[i % buckets] and s[i] r[i / buckets] (row[i] + shift) to values[i % buckets]. `buckets` is a multiple of 8;
+  // `top` is the maximum.
   void (*logit_tail)(
-      const float *row, const uint8_t *kept, const uint8_t *signs, int64_t count, float top, uint64_t seed,
-      uint64_t turn, int64_t buckets, double *roots, double *values);
+      const float *row, const uint8_t *kept, const uint8_t *signs, int64_t count, float top, double shift,
+      uint64_t seed, uint64_t turn, int64_t buckets, double *roots, double *values);
   // The indices, ascending, of the `wanted` greatest of `count` finite entries (1 <= wanted <= count < 2^32); of equal
   // ones the lower index comes first. `scratch` has room for 2 * count + 4096 words.
   void (*greatest)(const float *row, int64_t count, int64_t wanted, uint32_t *ids, uint64_t *scratch);

@@ -35,8 +35,9 @@ enum VerifyCommand {
     ] + CommonOptions.all,
     discussion: [
       """
-      Exit status 0 when every limit holds, 1 when one does not. The prompts are the pack's; the model must \
-      have the same vocabulary. When layers were recorded, the first one that departs is named.
+      Exit status 0 when every limit holds, 1 when one does not, or when the two cannot be compared: another \
+      vocabulary, other shapes. The prompts are the pack's. When layers were recorded, the first one that departs \
+      is named.
       """,
       """
       The model's own tokenizer reads the prompts' texts too, and what it is made of is compared: a token \
@@ -92,12 +93,15 @@ enum VerifyCommand {
       html: parsed.value("report"), junit: parsed.value("junit"), replacing: invocation.replaces)
     try job.check(outputs, otherInputs: [against, parsed.value("prompts")].compactMap { $0 })
     if invocation.isDryRun {
-      let name = try job.rehearse()
+      let (name, obstacle) = try job.rehearse()
       return Outcome(
-        text: "would compare \(invocation.path) with \(against), tolerance \(name)\n",
+        status: obstacle == nil ? .success : .negative,
+        text: obstacle.map { "would not compare: \($0)\n" }
+          ?? "would compare \(invocation.path) with \(against), tolerance \(name)\n",
         json: [
           ("candidate", .string(invocation.path)), ("reference", .string(against)),
           ("tolerance", .string(name)), ("dryRun", .bool(true)),
+          ("obstacle", obstacle.map { .string($0) } ?? .null),
         ])
     }
     let report = try job.run(invocation.resources)
