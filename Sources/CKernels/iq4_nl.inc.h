@@ -125,19 +125,24 @@ static void iq4_nl_narrow(const tk_tile *tile, f32x8 *least, f32x8 *chosen) {
   }
 }
 
-// The scale that ggml would take: its tries, led by its weights (x^2, or the importance times sqrt(2 mean(x^2) + x^2)).
-// Source: ggml src/ggml-quants.c, quantize_row_iq4_nl_impl. Where a block's error is mostly that of the rounded
-// scale, no search of ours is always ahead of it, so it is one of the candidates.
-static f32x8 iq4_nl_usual(const tk_tile *tile, int weighted) {
-  tk_tile led = *tile;
-  f32x8 energy = v_splat(0);
-  for (int i = 0; i < 32; ++i) energy += tile->x[i] * tile->x[i];
-  energy = energy * v_splat(2.0f / 32);
+// Lane by lane the value of greatest magnitude, the first of equal ones.
+TK_INLINE f32x8 iq4_first_peak(const tk_tile *tile) {
+  f32x8 peak = v_splat(0);
+  for (int i = 0; i < 32; ++i) peak = v_select(v_abs(tile->x[i]) > v_abs(peak), tile->x[i], peak);
+  return peak;
+}
+
+// The scales that ggml would take: its tries, led by its weights (x^2, or the importance times sqrt(energy + x^2), where
+// `energy` is twice the mean of x^2). `raw` is the tile as it was loaded. Source: ggml src/ggml-quants.c,
+// quantize_row_iq4_nl_impl. Where a block's error is mostly that of the rounded scale, no search of ours is always
+// ahead of it, so it is one of the candidates.
+static f32x8 iq4_usual(const tk_tile *raw, f32x8 energy, int weighted) {
+  tk_tile led = *raw;
   for (int i = 0; i < 32; ++i) {
-    f32x8 square = tile->x[i] * tile->x[i];
-    led.w[i] = weighted ? tile->w[i] * __builtin_elementwise_sqrt(energy + square) : square;
+    f32x8 square = raw->x[i] * raw->x[i];
+    led.w[i] = weighted ? raw->w[i] * __builtin_elementwise_sqrt(energy + square) : square;
   }
-  f32x8 inverse_peak = v_inverse(tile_peak(tile)), best = v_splat(-1), d = v_splat(0);
+  f32x8 inverse_peak = v_inverse(iq4_first_peak(raw)), best = v_splat(-1), d = v_splat(0);
   for (int t = -1; t < 15; ++t) {
     f32x8 xq, qq;
     iq4_sums(&led, v_splat(t < 0 ? 127.0f : (float)(t - 134)) * inverse_peak, &xq, &qq);
@@ -146,7 +151,37 @@ static f32x8 iq4_nl_usual(const tk_tile *tile, int weighted) {
     best = v_select(better, gain, best);
     d = v_select(better, fitted, d);
   }
-  return v_round_f16(d);
+  return d;
+}
+
+// The squares of each block, summed.
+TK_INLINE f32x8 iq4_energy(const tk_tile *tile) {
+  f32x8 energy = v_splat(0);
+  for (int i = 0; i < 32; ++i) energy += tile->x[i] * tile->x[i];
+  return energy;
+}
+
+// iq4_error in double precision, of what a decoder reads.
+static f64x8 iq4_decoded_error(const tk_tile *raw, f32x8 d) {
+  f32x8 inverse = v_inverse(d);
+  f64x8 error = (f64x8)(0.0);
+  for (int i = 0; i < 32; ++i) {
+    f32x8 decoded = d * iq4_nearest(raw->x[i] * inverse, NULL);
+    f64x8 off = __builtin_convertvector(raw->x[i], f64x8) - __builtin_convertvector(decoded, f64x8);
+    error += __builtin_convertvector(raw->w[i], f64x8) * (off * off);
+  }
+  return error;
+}
+
+// Elements without importance count for nothing: in the search they repeat one that has some.
+static void iq4_stand_in(tk_tile *tile) {
+  f32x8 none = v_splat(0x1p-30f), most = none, stand = v_splat(0);
+  for (int i = 0; i < 32; ++i) {
+    i32x8 more = tile->w[i] > most;
+    most = v_select(more, tile->w[i], most);
+    stand = v_select(more, tile->x[i], stand);
+  }
+  for (int i = 0; i < 32; ++i) tile->x[i] = v_select(tile->w[i] > none, tile->x[i], stand);
 }
 
 static void enc_iq4_nl(const float *x, const float *importance, uint8_t *out, int64_t row_length) {
@@ -155,7 +190,11 @@ static void enc_iq4_nl(const float *x, const float *importance, uint8_t *out, in
     int count = blocks - first < 8 ? (int)(blocks - first) : 8;
     tk_tile tile;
     tile_load(&tile, x + 32 * first, importance ? importance + 32 * first : NULL, count);
-    if (importance) tile_normalise(&tile, 0);
+    const tk_tile raw = tile;
+    if (importance) {
+      tile_normalise(&tile, 0);
+      iq4_stand_in(&tile);
+    }
     f32x8 weight;
     f32x8 center = v_round_f16(iq4_search(&tile, &weight)), chosen = center;
     f32x8 least = iq4_error(&tile, center);
@@ -166,16 +205,16 @@ static void enc_iq4_nl(const float *x, const float *importance, uint8_t *out, in
       least = v_select(better, error, least);
       chosen = v_select(better, d, chosen);
     }
-    f32x8 usual = iq4_nl_usual(&tile, importance != NULL), error = iq4_error(&tile, usual);
-    i32x8 better = (error < least) & (v_abs(usual) <= v_splat(65504));
-    least = v_select(better, error, least);
-    chosen = v_select(better, usual, chosen);
     iq4_nl_narrow(&tile, &least, &chosen);
+    f32x8 usual = v_round_f16(iq4_usual(&raw, iq4_energy(&raw) * v_splat(2.0f / 32), importance != NULL));
+    usual = v_select(v_abs(usual) > v_splat(65504), chosen, usual);
+    f64x8 ours = iq4_decoded_error(&raw, chosen), theirs = iq4_decoded_error(&raw, usual);
+    chosen = v_select(__builtin_convertvector(theirs < ours, i32x8), usual, chosen);
     // A peak no scale can reach stays an infinite scale, for the caller to see.
-    f32x8 plain = v_round_f16(tile_peak(&tile) * v_splat(-1.0f / 127));
+    f32x8 plain = v_round_f16(tile_peak(&raw) * v_splat(-1.0f / 127));
     chosen = v_select(v_abs(plain) > v_splat(65504), plain, chosen);
     int32_t indices[32][8];
-    iq4_indices(&tile, chosen, indices);
+    iq4_indices(&raw, chosen, indices);
     for (int b = 0; b < count; ++b) {
       uint8_t *block = out + (first + b) * iq4_nl_bytes;
       tk_store16(block, tk_f32_to_f16(chosen[b]));

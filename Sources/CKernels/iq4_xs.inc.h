@@ -98,24 +98,54 @@ static iq4_xs_choice iq4_xs_refine(const tk_tile *tile, f32x8 scales, float d) {
   return best;
 }
 
-static void enc_iq4_xs_block(const float *x, const float *importance, uint8_t *out) {
-  tk_tile tile;
-  tile_load(&tile, x, importance, 8);
-  if (importance) tile_normalise(&tile, 1);
+// ggml's scales: those of the sub-blocks, then the largest becomes -32.
+static iq4_xs_choice iq4_xs_usual(const tk_tile *raw, int weighted) {
+  f32x8 scales = iq4_usual(raw, v_splat(v_hsum(iq4_energy(raw)) * (2.0f / 256)), weighted);
+  float hi = v_hmax(scales), lo = v_hmin(scales), largest = hi;
+  for (int b = 7; b >= 0; --b) {
+    if ((hi >= -lo && scales[b] == hi) || (hi <= -lo && scales[b] == lo)) largest = scales[b];
+  }
+  float d = largest * (-1.0f / 32);
+  iq4_xs_choice choice = {iq4_xs_storable(d), v_splat(0), 0};
+  if (v_abs(v_splat(d))[0] > 0x1p-100f) choice.scale = iq4_xs_clamp(iq4_xs_multiple(scales, d));
+  return choice;
+}
+
+static double iq4_xs_decoded_error(const tk_tile *raw, const iq4_xs_choice *choice) {
+  f64x8 e = iq4_decoded_error(raw, v_splat(choice->d) * choice->scale);
+  return ((e[0] + e[4]) + (e[2] + e[6])) + ((e[1] + e[5]) + (e[3] + e[7]));
+}
+
+// The best solution of our search; `tile` is prepared for it.
+static iq4_xs_choice iq4_xs_search(const tk_tile *tile) {
   f32x8 weight;
-  f32x8 scales = iq4_search(&tile, &weight);
-  if (v_hmax(v_abs(scales)) == 0) {
+  f32x8 scales = iq4_search(tile, &weight);
+  iq4_xs_choice best = {0, v_splat(0), 0};
+  if (v_hmax(v_abs(scales)) == 0) return best;
+  float starts[2];
+  iq4_xs_starts(scales, weight, starts);
+  best = iq4_xs_refine(tile, scales, starts[0]);
+  iq4_xs_choice other = iq4_xs_refine(tile, scales, starts[1]);
+  return other.error < best.error ? other : best;
+}
+
+static void enc_iq4_xs_block(const float *x, const float *importance, uint8_t *out) {
+  tk_tile raw;
+  tile_load(&raw, x, importance, 8);
+  if (v_hmax(v_abs(iq4_first_peak(&raw))) == 0) {
     // Nothing but zeros: d = 0 decodes to zeros whatever the rest.
     memset(out, 0, iq4_xs_bytes);
     return;
   }
-  float starts[2];
-  iq4_xs_starts(scales, weight, starts);
-  iq4_xs_choice best = iq4_xs_refine(&tile, scales, starts[0]);
-  iq4_xs_choice other = iq4_xs_refine(&tile, scales, starts[1]);
-  if (other.error < best.error) best = other;
+  tk_tile tile = raw;
+  if (importance) {
+    tile_normalise(&tile, 1);
+    iq4_stand_in(&tile);
+  }
+  iq4_xs_choice best = iq4_xs_search(&tile), usual = iq4_xs_usual(&raw, importance != NULL);
+  if (iq4_xs_decoded_error(&raw, &usual) < iq4_xs_decoded_error(&raw, &best)) best = usual;
   int32_t indices[32][8];
-  iq4_indices(&tile, v_splat(best.d) * best.scale, indices);
+  iq4_indices(&raw, v_splat(best.d) * best.scale, indices);
   uint32_t upper = 0;
   tk_store16(out, tk_f32_to_f16(best.d));
   for (int b = 0; b < 8; ++b) {

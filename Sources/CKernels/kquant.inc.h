@@ -213,5 +213,6 @@ KQ_INLINE void kq_codes(
 #include "kquant_fixed.inc.h"
 #include "kquant_affine.inc.h"
 #include "kquant_symmetric.inc.h"
+#include "kquant_usual.inc.h"
 
 #endif

