@@ -77,6 +77,20 @@ package struct Architecture: Sendable {
   package var graph: GraphRule
 
   package var tensors: [TensorRule] { groups.flatMap(\.tensors) }
+
+  /// The rules of which a file fulfils all or none, by their common name.
+  package var tensorsTogether: [(name: String, rules: [TensorRule])] {
+    var lists: [(name: String, rules: [TensorRule])] = []
+    for rule in tensors {
+      guard let name = rule.together else { continue }
+      if let index = lists.firstIndex(where: { $0.name == name }) {
+        lists[index].rules.append(rule)
+      } else {
+        lists.append((name, [rule]))
+      }
+    }
+    return lists
+  }
 }
 
 /// What an architecture does with the modules of sentence-transformers.
@@ -124,6 +138,8 @@ package struct TensorRule: Sendable {
   package var condition: Condition?
   /// May be absent.
   package var isOptional: Bool
+  /// Name of the rules that a file fulfils all or none of.
+  package var together: String?
   /// The tensor that may hold this one together with others in a GGUF file (fused q, k, v).
   package var inside: NamePattern?
 }

@@ -178,6 +178,8 @@ struct ArchitectureFile {
         shape.append(try FormatObject.word(element, Dimension.self))
       }
     }
+    let together = try object.optional("optionalTogether")?.string()
+    let isOptional = try object.flag("optional") || together != nil
     let rule = TensorRule(
       from: try object.patterns("from"), to: to,
       role: try FormatObject.word(object.required("role"), Role.self), shape: shape,
@@ -185,8 +187,8 @@ struct ArchitectureFile {
       order: try object.word("order", TensorRule.Order.self),
       fold: try object.word("fold", TensorRule.Fold.self),
       followsVocabulary: try object.flag("followsVocabulary"),
-      condition: try object.word("when", Condition.self), isOptional: try object.flag("optional"),
-      inside: try object.pattern("inside"))
+      condition: try object.word("when", Condition.self), isOptional: isOptional,
+      together: together, inside: try object.pattern("inside"))
     try object.finish()
     return rule
   }

@@ -15,6 +15,16 @@ package enum ArchitectureValidator {
     try readDimensions(architecture)
     try knownKeys(architecture, keys)
     try heads(architecture)
+    try together(architecture)
+  }
+
+  /// Tensors that come together or not at all are two or more, outside the layers.
+  private static func together(_ architecture: Architecture) throws(TinctureError) {
+    for (name, rules) in architecture.tensorsTogether
+    where rules.count < 2 || rules.contains(where: \.to.hasLayer) {
+      throw failure(
+        architecture, "together", "\(name) needs two or more tensors, and none of a layer")
+    }
   }
 
   /// What the runtime alone computes with is left out of GGUF files by a rule, and has names of its own.
@@ -202,8 +212,14 @@ package struct EngineKeys: Sendable {
   private let every: Set<String>
   private let own: [String: Set<String>]
 
+  /// The list, read once in a process.
+  ///
   /// - Throws: `formats.*`.
-  package static func load() throws(TinctureError) -> EngineKeys {
+  package static func load() throws(TinctureError) -> EngineKeys { try loaded.get() }
+
+  private static let loaded = Result { () throws(TinctureError) in try read() }
+
+  private static func read() throws(TinctureError) -> EngineKeys {
     var lists: [String: Set<String>] = [:]
     for file in try BundledFile.all(in: "config") where file.name == "config/engine-keys.json5" {
       let root = try JSON.parse(

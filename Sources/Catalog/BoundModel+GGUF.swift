@@ -32,24 +32,37 @@ extension BoundModel {
         place: .init(file: gguf.path), advice: "use --metadata tokenizer.ggml.pre=NAME to change it"
       )
     }
-    let vocabulary = try GGUFVocabulary(keys, decided: options.decidedKeys)
+    _ = try keys.optionalString("general.name")
+    _ = try keys.optionalInteger("general.file_type")
+    let vocabulary = try GGUFVocabulary(
+      keys, kind: architecture.tokenizer, decided: options.decidedKeys)
     let hyperparameters = try GGUFHyperparameters(
-      keys, architecture, tokenCount: vocabulary.tokenCount ?? embeddingRows(gguf, architecture))
+      keys, architecture,
+      tokenCount: tokenCount(keys, vocabulary, architecture))
     let layers = try hyperparameters.values.require(.layers)
     let tensors = try canonicalTensors(gguf, architecture, hyperparameters, layers: layers)
-    var notes: [String] = []
-    if vocabulary.tokenCount == nil {
-      notes.append("the file has no vocabulary: llama.cpp does not load it, and neither the output")
-    }
     let planned: Set<String> = ["general.file_type", "general.quantization_version"]
     var model = BoundModel(
       architecture: name, layerCount: layers,
       headCount: try hyperparameters.values.require(.heads),
       keyValueHeadCount: try hyperparameters.values.require(.keyValueHeads), tensors: tensors,
       metadata: gguf.metadata.filter { !planned.contains($0.key) },
-      coverage: tensors.map { ($0.name, .written(as: $0.name)) }, notes: notes, source: gguf)
+      coverage: tensors.map { ($0.name, .written(as: $0.name)) },
+      notes: vocabulary.notes + hyperparameters.notes,
+      source: gguf)
     model.runtime = RuntimeFacts(architecture, own: nil, heads: [])
     return model
+  }
+
+  /// Rows of the token embedding: what the vocabulary says, or the key where the file says that it has none.
+  private static func tokenCount(
+    _ keys: GGUFKeys, _ vocabulary: GGUFVocabulary, _ architecture: Architecture
+  ) throws(TinctureError) -> Int {
+    if let count = vocabulary.tokenCount { return count }
+    guard vocabulary.isDeclaredAbsent else { return embeddingRows(keys.file, architecture) }
+    let key = architecture.name + ".vocab_size"
+    guard let count = try keys.optionalInteger(key) else { throw keys.missing(key, "a uint32") }
+    return count
   }
 
   /// What the token embedding says of a vocabulary that the file does not have.
@@ -117,11 +130,34 @@ extension BoundModel {
       throw TinctureError(
         .init("tensors.missing", .invalidInput), "the file lacks tensors of its architecture",
         place: .init(file: gguf.path, tensor: absent.first), expected: Binding.list(absent),
-        advice: "llama.cpp would not load it; take the whole file")
+        advice: "take the whole file")
     }
+    try checkTogether(architecture, names, hyperparameters)
     for (info, rule) in claimed {
       try hyperparameters.check(info, rule, file: gguf.files[info.fileIndex].path)
     }
     return tensors
+  }
+  /// Tensors that belong together are all there or none, and so are the keys that say their sizes.
+  private static func checkTogether(
+    _ architecture: Architecture, _ names: Set<String>, _ hyperparameters: GGUFHyperparameters
+  ) throws(TinctureError) {
+    let file = hyperparameters.keys.file
+    for (_, rules) in architecture.tensorsTogether {
+      let absent = rules.map(\.to.text).filter { !names.contains($0) }
+      guard let first = absent.first else { continue }
+      let present = rules.map(\.to.text).filter(names.contains)
+      let sizes = rules.flatMap { hyperparameters.sizeKeys($0) }
+      let keys = sizes.filter { file.value($0) != nil }
+      guard let witness = present.first ?? keys.first else { continue }
+      throw TinctureError(
+        .init("tensors.missing", .invalidInput),
+        "the file lacks tensors that belong to others of its own",
+        place: .init(
+          file: file.path, tensor: first, key: present.isEmpty ? witness : nil),
+        expected: Binding.list(absent),
+        found: Binding.list(present.isEmpty ? keys : present) + " without",
+        advice: "without them the model's vectors are others; take the whole file")
+    }
   }
 }

@@ -9,6 +9,8 @@ struct GGUFHyperparameters {
   let keys: GGUFKeys
   let architecture: Architecture
   private(set) var values = Hyperparameters()
+  /// What the file does not say and llama.cpp has a value for, or says in keys that it does not read.
+  private(set) var notes: [String] = []
 
   /// - Parameter tokenCount: size of the vocabulary.
   /// - Throws: `gguf.metadata` for a key that is missing, mistyped, out of range, or says another thing than a second
@@ -35,13 +37,44 @@ struct GGUFHyperparameters {
     }
     try readClasses()
     try checkZeros()
+    try checkTypes()
     try checkRotary()
     try checkWindow(layers: layers)
-    _ = try keys.optionalFlag(key("attention.causal"))
-    if let pooling = try keys.optionalInteger(key("pooling_type")), pooling > 4 {
+    try checkMask()
+    let pooling = try keys.optionalInteger(key("pooling_type"))
+    if pooling == nil, architecture.sentenceModules != .ignored {
+      noteDefault("pooling_type", "none, and gives a vector for each token")
+    }
+    if let pooling, pooling > 4 {
       throw keys.failure(
         key("pooling_type"), "there is no such pooling",
         expected: "0 (none), 1 (mean), 2 (cls), 3 (last) or 4 (rank)")
+    }
+  }
+
+  /// What llama.cpp takes where the file has no such key.
+  private mutating func noteDefault(_ suffix: String, _ meaning: String) {
+    notes.append("the file has no \(key(suffix)): llama.cpp takes \(meaning)")
+  }
+
+  /// Keys that decide nothing here, but of which llama.cpp takes one type only.
+  private func checkTypes() throws(TinctureError) {
+    let engine = try EngineKeys.load()
+    let integers = [
+      "vocab_size", "expert_group_count", "expert_group_used_count", "classifier.pooling_type",
+      "dense_2_feat_in", "dense_2_feat_out", "dense_3_feat_in", "dense_3_feat_out",
+    ]
+    for suffix in integers where engine.contains(key(suffix), for: architecture.name) {
+      _ = try keys.optionalInteger(key(suffix))
+    }
+    _ = try keys.optionalNumber(key("rope.scaling.alpha"))
+  }
+
+  /// An encoder attends both ways whatever the key says: llama.cpp too, which masks nothing in llama_encode.
+  private mutating func checkMask() throws(TinctureError) {
+    let flag = try keys.optionalFlag(key("attention.causal"))
+    if flag == true, architecture.graph.mask == .bidirectional {
+      notes.append("\(key("attention.causal")) is true, and models of this architecture are not")
     }
   }
 
@@ -136,6 +169,10 @@ struct GGUFHyperparameters {
       let key = EngineLedger.key(rule.key, architecture.name)
       guard let value = try keys.optionalNumber(key) else {
         if name == .normEpsilon { throw keys.missing(key, "a float32") }
+        let cap =
+          name == .attentionSoftCap
+          ? architecture.graph.attentionSoftCap : architecture.graph.finalSoftCap
+        if let cap { notes.append("the file has no \(key): llama.cpp takes \(cap)") }
         continue
       }
       // Where the engine has no cap of its own, 0 is none.
@@ -178,7 +215,7 @@ struct GGUFHyperparameters {
     }
   }
 
-  private func checkRotary() throws(TinctureError) {
+  private mutating func checkRotary() throws(TinctureError) {
     let size = try values.require(.headSize)
     let isRotated = architecture.rotary != nil
     for suffix in ["rope.dimension_count", "rope.dimension_count_swa"] {
@@ -188,38 +225,74 @@ struct GGUFHyperparameters {
         key(suffix), "these models turn all of each head, in pairs",
         expected: size % 2 == 0 ? "\(size)" : "heads of an even size, not \(size)")
     }
-    for suffix in ["rope.freq_base", "rope.freq_base_swa"] {
-      if let base = try keys.optionalNumber(key(suffix)), base <= 0 {
-        throw keys.failure(key(suffix), "the base is out of range", expected: "above 0")
-      }
-    }
+    try checkBases()
     for suffix in ["rope.scaling.factor", "rope.scale_linear", "rope.scaling.attn_factor"] {
       if let factor = try keys.optionalNumber(key(suffix)), factor < 0 {
         throw keys.failure(key(suffix), "the factor is out of range", expected: "0 or more")
       }
     }
-    let types = ["none", "linear", "yarn", "longrope"]
-    if let type = try keys.optionalString(key("rope.scaling.type")), !types.contains(type) {
-      throw keys.failure(
-        key("rope.scaling.type"), "there is no such scaling",
-        expected: types.joined(separator: ", "))
-    }
+    try checkScaling()
     let original = key("rope.scaling.original_context_length")
     if let context = try keys.optionalInteger(original), context == 0 {
       throw keys.failure(original, "the length is out of range", expected: "1 or more")
     }
     _ = try keys.optionalFlag(key("rope.scaling.finetuned"))
+    guard isRotated else { return }
+    let engine = try EngineKeys.load()
+    for (name, _) in keys.file.metadata
+    where name.hasPrefix(key("rope.")) && !engine.contains(name, for: architecture.name) {
+      notes.append("llama.cpp does not read \(name) for this architecture: it changes nothing")
+    }
+  }
+
+  /// Bases of the rotation. Where none is written, llama.cpp takes 10000 (load_hparams, `src/llama-hparams.h`), which is
+  /// Gemma 1's and 2's, but few others'.
+  private mutating func checkBases() throws(TinctureError) {
+    for suffix in ["rope.freq_base", "rope.freq_base_swa"] {
+      if let base = try keys.optionalNumber(key(suffix)), base <= 0 {
+        throw keys.failure(key(suffix), "the base is out of range", expected: "above 0")
+      }
+    }
+    guard let rule = architecture.rotary else { return }
+    if rule.isBaseAlwaysWritten, keys.file.value(key("rope.freq_base")) == nil {
+      noteDefault("rope.freq_base", "\(RotaryRule.engineBase)")
+    }
+    if rule.localBase != nil, keys.file.value(key("rope.freq_base_swa")) == nil {
+      noteDefault("rope.freq_base_swa", "\(RotaryRule.engineBase)")
+    }
+  }
+
+  private func checkScaling() throws(TinctureError) {
+    let scaling = key("rope.scaling.type")
+    guard let type = try keys.optionalString(scaling) else { return }
+    let types = ["none", "linear", "yarn"]
+    guard !types.contains(type) else { return }
+    guard type != "longrope" || architecture.rotary == nil else {
+      throw keys.failure(
+        scaling, "factors for long contexts are not carried over for this architecture",
+        expected: types.joined(separator: ", "),
+        advice:
+          "llama.cpp would divide every angle by rope.scaling.factor, as with linear; convert the model's checkpoint"
+      )
+    }
+    guard type == "longrope" else {
+      throw keys.failure(
+        scaling, "llama.cpp knows no such scaling, and ends",
+        expected: types.joined(separator: ", "))
+    }
   }
 
   /// Only where llama.cpp windows layers at all; elsewhere it does not look at the keys.
-  private func checkWindow(layers: Int) throws(TinctureError) {
+  private mutating func checkWindow(layers: Int) throws(TinctureError) {
     guard let rule = architecture.window, rule.engine == .pattern else { return }
     let sizeKey = key("attention.sliding_window")
-    let size = try keys.optionalInteger(sizeKey) ?? architecture.graph.windowSize
-    guard let size else {
+    let written = try keys.optionalInteger(sizeKey)
+    guard let size = written ?? architecture.graph.windowSize else {
       if rule.isSizeAlwaysWritten { throw keys.missing(sizeKey, "a uint32") }
+      noteDefault("attention.sliding_window", "no window, and every layer sees everything")
       return
     }
+    if written == nil { noteDefault("attention.sliding_window", "\(size)") }
     guard size <= 1 << 30, size > 0 || !rule.isSizeAlwaysWritten else {
       throw keys.failure(
         sizeKey, "the window is out of range",
@@ -286,7 +359,14 @@ extension GGUFHyperparameters {
       expected: "\(expected) (\(shape.map(\.name).joined(separator: " × ")), from "
         + names.joined(separator: ", ") + ")",
       found: info.shape.description,
-      advice: "llama.cpp would not load such a file; convert it from the checkpoint again")
+      advice: "convert the model from its checkpoint again")
+  }
+
+  /// The keys that say the sizes of a dense head.
+  func sizeKeys(_ rule: TensorRule) -> [String] {
+    guard rule.role == .denseHead else { return [] }
+    let head = rule.to.text.prefix { $0 != "." }
+    return ["in", "out"].map { key("\(head)_feat_\($0)") }
   }
 
   /// Dense heads give their sizes in keys of their own: outputs × inputs, of which the model's side is its width.
@@ -302,6 +382,12 @@ extension GGUFHyperparameters {
       guard !isModel || size == width else {
         throw keys.failure(
           key, "the head does not fit the model", expected: "\(width), the model's width")
+      }
+      if side == "in", head == "dense_3",
+        let before = try keys.optionalInteger(self.key("dense_2_feat_out")), before != size
+      {
+        throw keys.failure(
+          key, "the dense heads do not fit each other", expected: "\(before), as dense_2_feat_out")
       }
       sizes.append((side + "puts", (size, [key])))
     }

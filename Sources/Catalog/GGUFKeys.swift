@@ -2,7 +2,9 @@ import TinctureContainers
 import TinctureCore
 
 /// Typed look-ups in a GGUF file's metadata, as strict as llama.cpp's: it refuses to load a file in which a key that
-/// it reads has another type (`src/llama-model-loader.cpp`, GGUFMeta::GKV).
+/// it reads has another type (`src/llama-model-loader.cpp`, GGUFMeta::GKV). What llama.cpp makes of odd files stands in
+/// `golden/gguf/answers.json`; some that it loads are refused here, because it computes another model than the file's
+/// maker can have meant.
 struct GGUFKeys {
   let file: GGUFFile
 
@@ -74,14 +76,13 @@ struct GGUFKeys {
   }
 
   func failure(
-    _ key: String, _ message: String, expected: String, advice: String? = nil
+    _ key: String, _ message: String, expected: String, found: String? = nil,
+    advice: String? = nil
   ) -> TinctureError {
     TinctureError(
       .init("gguf.metadata", .invalidInput), message, place: .init(file: file.path, key: key),
-      expected: expected, found: found(key),
-      advice: advice
-        ?? "llama.cpp would not load such a file, or compute another model; convert it from the checkpoint again"
-    )
+      expected: expected, found: found ?? self.found(key),
+      advice: advice ?? "convert the model from its checkpoint again")
   }
 
   /// The value for an error: type and number, or type and length.

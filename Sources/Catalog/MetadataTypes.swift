@@ -13,10 +13,14 @@ package struct MetadataTypes: Sendable {
 
   private let entries: [(parts: [Substring], kind: Kind)]
 
-  /// Reads the list compiled in (or the one of `TINCTURE_FORMATS`).
+  /// The list compiled in (or the one of `TINCTURE_FORMATS`), read once in a process.
   ///
   /// - Throws: `formats.*`.
-  package static func load() throws(TinctureError) -> MetadataTypes {
+  package static func load() throws(TinctureError) -> MetadataTypes { try loaded.get() }
+
+  private static let loaded = Result { () throws(TinctureError) in try read() }
+
+  private static func read() throws(TinctureError) -> MetadataTypes {
     let name = "config/metadata-types.json5"
     var entries: [(parts: [Substring], kind: Kind)] = []
     for file in try BundledFile.all(in: "config") where file.name == name {

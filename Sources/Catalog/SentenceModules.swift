@@ -70,6 +70,11 @@ package struct SentenceModules {
         expected: "\(width) (llama.cpp src/models/gemma-embedding.cpp)",
         found: "\(first.inputs) to \(last.outputs)")
     }
+    guard dense.count != 1 else {
+      throw CheckpointConfig.unsupported(
+        root, "module", "models of this architecture have two dense heads or none",
+        expected: "two", found: "one")
+    }
     for (one, next) in zip(dense, dense.dropFirst()) where one.outputs != next.inputs {
       throw root.error(
         "width", "the dense heads do not fit each other", expected: "\(one.outputs)",

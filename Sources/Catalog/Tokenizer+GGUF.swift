@@ -46,6 +46,13 @@ extension TokenizerDescription {
     for (role, key) in TokenizerKeys.roles {
       special[role] = try keys.integer("tokenizer.ggml.\(key)_token_id")
     }
+    // Where the file names none, llama.cpp has ids of its own.
+    let known = try EngineTokenizers.load().entries.first { $0.name == name }
+    for (key, id) in known?.ids ?? [] where id < tokens.count {
+      for (role, named) in TokenizerKeys.roles where named == key && special[role] == nil {
+        special[role] = id
+      }
+    }
     for role in [SpecialRole.bos, .eos, .sep] {
       adds[role] = try keys.flag("tokenizer.ggml.add_\(role.rawValue)_token")
     }

@@ -182,8 +182,8 @@ extension Graph {
         factor: factor,
         originalContext: try keys.size(
           "rope.scaling.original_context_length", fallback: contextLength),
-        betaFast: try keys.number("rope.scaling.yarn_beta_fast", in: 0...1e6, fallback: 32),
-        betaSlow: try keys.number("rope.scaling.yarn_beta_slow", in: 0...1e6, fallback: 1))
+        // llama.cpp reads no keys of the range for these architectures (src/llama-hparams.h).
+        betaFast: 32, betaSlow: 1)
     default:
       throw keys.failure(
         "rope.scaling.type", "this rotary scaling is not computed", expected: "none, linear, yarn")
@@ -198,11 +198,12 @@ extension Graph {
       localBase = base
     }
     guard let localBase else { return (global, nil) }
-    // llama.cpp's own for windowed layers is 10000 (src/llama-hparams.h), which is the rule's as well.
+    // llama.cpp's own for windowed layers is 10000 (src/llama-hparams.h), which is the rule's as well. It scales
+    // those of Gemma 2 like the others (src/models/gemma2.cpp), and no other ones.
     let local = Rotary(
       base: try keys.number("rope.freq_base_swa", in: bases, fallback: localBase),
-      size: headSize, scaling: .none, isInterleaved: global.isInterleaved,
-      attentionFactor: attentionFactor)
+      size: headSize, scaling: facts.localRotaryBase == nil ? scaling : .none,
+      isInterleaved: global.isInterleaved, attentionFactor: attentionFactor)
     return (global, local)
   }
 }

@@ -131,6 +131,8 @@ public struct KnownPreTokenizers: Sendable {
   let patterns: [String: [String]]
   /// Every name that llama.cpp accepts for a BPE.
   let names: Set<String>
+  /// Further names that it accepts, of BPEs that are not byte-level.
+  let otherNames: Set<String>
   /// The name written for WordPiece, where llama.cpp has one procedure for every name.
   let wordPieceName: String
   /// Names for which llama.cpp adds a bos token unless the file says otherwise.
@@ -146,6 +148,7 @@ public struct KnownPreTokenizers: Sendable {
   private static func read() throws(TinctureError) -> KnownPreTokenizers {
     var entries: [Entry] = []
     var names: Set<String> = []
+    var otherNames: Set<String> = []
     var bosNames: Set<String> = []
     var wordPieceName = "default"
     var allPatterns: [String: [String]] = [:]
@@ -161,11 +164,13 @@ public struct KnownPreTokenizers: Sendable {
         entries.append(try entry(node, patterns))
       }
       names.formUnion(try strings(root.member("names")))
+      otherNames.formUnion(try strings(root.member("otherNames")))
       bosNames.formUnion(try strings(root.member("addsBOS")))
       wordPieceName = try root.member("wordPiece").string()
     }
     return KnownPreTokenizers(
-      entries: entries, patterns: allPatterns, names: names, wordPieceName: wordPieceName,
+      entries: entries, patterns: allPatterns, names: names, otherNames: otherNames,
+      wordPieceName: wordPieceName,
       bosNames: bosNames)
   }
 
@@ -252,6 +257,11 @@ public struct KnownPreTokenizers: Sendable {
   func entry(named name: String) -> Entry? {
     let name = ["llama3", "llama-v3"].contains(name) ? "llama-bpe" : name
     return entries.first { $0.name == name }
+  }
+
+  /// Whether llama.cpp loads a BPE with this name.
+  package func isKnown(_ name: String) -> Bool {
+    names.contains(name) || otherNames.contains(name)
   }
 
   /// Checks a name given by hand.

@@ -5,6 +5,8 @@ package struct TokenTable: Sendable {
   package private(set) var texts = TokenTexts()
   /// Hash in the upper half, index + 1 in the lower; 0 is an empty slot. Length is a power of two.
   private var slots: [UInt64]
+  /// The first of the chosen texts that another one before it equals, and that one.
+  package private(set) var repeated: (index: Int, first: Int)?
   private static let seed = UInt64.random(in: .min ... .max)
 
   /// - Parameter capacity: how many texts will come; more may.
@@ -20,6 +22,7 @@ package struct TokenTable: Sendable {
     self.texts = texts
     slots = [UInt64](repeating: 0, count: TokenTable.slotCount(texts.count))
     let mask = slots.count - 1
+    var repeated: (index: Int, first: Int)?
     texts.storage.withUnsafeBufferPointer { storage in
       slots.withUnsafeMutableBufferPointer { slots in
         for index in 0..<texts.count where isIncluded(index) {
@@ -35,10 +38,15 @@ package struct TokenTable: Sendable {
             }
             slot = (slot + 1) & mask
           }
-          if slots[slot] == 0 { slots[slot] = hash << 32 | UInt64(index + 1) }
+          if slots[slot] == 0 {
+            slots[slot] = hash << 32 | UInt64(index + 1)
+          } else if repeated == nil {
+            repeated = (index, Int(slots[slot] & 0xFFFF_FFFF) - 1)
+          }
         }
       }
     }
+    self.repeated = repeated
   }
 
   package var count: Int { texts.count }

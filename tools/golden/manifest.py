@@ -30,6 +30,8 @@ MAKERS = [
     ("containers/", "tools/golden/containers.py", ["golden/containers", "--gguf-split", "llama-gguf-split",
      "--imatrix-gguf", "imatrix.gguf", "--imatrix-dat", "imatrix.dat"], ["gguf", "safetensors", "numpy", "torch"],
      [PEER], None),
+    ("gguf/", "tools/golden/gguf_sources.py", ["tincture", "golden/models", "golden/gguf/answers.json"],
+     ["xllamacpp", "gguf", "numpy"], [], None),
     ("headers/", "tools/golden/headers.py", ["golden/headers"], ["transformers", "torch"], [], None),
     ("help/", "tools/golden/help.sh", [], [], [], None),
     ("linear/", "tools/golden/linear.py", ["golden/linear"], ["xllamacpp", "numpy"], [], 20261126),
