@@ -70,11 +70,12 @@ struct GGUFHyperparameters {
     _ = try keys.optionalNumber(key("rope.scaling.alpha"))
   }
 
-  /// An encoder attends both ways whatever the key says: llama.cpp too, which masks nothing in llama_encode.
+  /// An encoder attends both ways in llama.cpp whatever the key says: llama_encode masks nothing.
   private mutating func checkMask() throws(TinctureError) {
     let flag = try keys.optionalFlag(key("attention.causal"))
-    if flag == true, architecture.graph.mask == .bidirectional {
-      notes.append("\(key("attention.causal")) is true, and models of this architecture are not")
+    if flag == true, architecture.graph.mask != .causal {
+      notes.append(
+        "\(key("attention.causal")) is true, and llama.cpp attends both ways all the same")
     }
   }
 

@@ -115,8 +115,8 @@ extension Graph {
     switch rule.mask {
     case .causal: isCausal = true
     case .bidirectional: isCausal = false
-    // llama.cpp, llama-hparams.h: causal unless the key says otherwise.
-    case .byKey: isCausal = causal ?? true
+    // Without the key as llama.cpp computes it: llama_encode masks nothing (golden/gguf/answers.json).
+    case .byKey: isCausal = causal ?? false
     }
     if rule.mask == .causal, causal == false {
       throw keys.failure(
