@@ -49,7 +49,7 @@ extension ReportText {
     let reading = report.reading.map {
       [$0.result.word, $0.subject.title, oneLine($0.detail)]
     }
-    blocks.append(Text.table(reading, indent: 2))
+    if !reading.isEmpty { blocks.append(Text.table(reading, indent: 2)) }
     let measures = report.measures
     if measures.hasLogits { blocks.append(figures(report)) }
     if !measures.stages.isEmpty {

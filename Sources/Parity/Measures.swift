@@ -240,7 +240,7 @@ public struct Perplexity: Sendable {
   /// Positions that count.
   public let count: Int
 
-  init(_ losses: [(reference: Double, candidate: Double)]) {
+  package init(_ losses: [(reference: Double, candidate: Double)]) {
     count = losses.count
     let total = Double(count)
     reference = Elementary.exponential(losses.reduce(0) { $0 + $1.reference } / total)

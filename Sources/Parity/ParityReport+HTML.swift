@@ -13,7 +13,7 @@ extension ParityReport {
       <p>\(Markup.escaped(sentence))</p></div></header>
       """)
     body.append(section("The limits", checksTable))
-    body.append(section("How texts are read", readingTable))
+    if !reading.isEmpty { body.append(section("How texts are read", readingTable)) }
     body.append(section("Who was compared", sidesTable))
     if measures.hasLogits {
       let limit = verdict.checks.first { $0.key == .meanDivergence }?.limit
@@ -46,7 +46,7 @@ extension ParityReport {
       body.append(section("Error per prompt", vectorsTable + Plot.prompts(prompts, limit: limit)))
     }
     if !worst.isEmpty { body.append(section("The worst positions", worstTable)) }
-    body.append(section("The prompts", promptsTable))
+    if !prompts.isEmpty { body.append(section("The prompts", promptsTable)) }
     if !notes.isEmpty {
       body.append(
         section(

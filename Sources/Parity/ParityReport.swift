@@ -79,8 +79,9 @@ public struct ParityReport: Sendable {
   ///   - given: the prompts that were run; none where nothing was.
   ///   - tokenText: what the candidate's vocabulary has for an id.
   package init(
-    reference: Side, candidate: Side, prompts given: [PackPrompt], measures: Measures, verdict: Verdict,
-    reading: [ReadingCheck], skipFirst: Int, notes: [String], tokenText: (Int32) -> [UInt8]?
+    reference: Side, candidate: Side, prompts given: [PackPrompt], measures: Measures,
+    verdict: Verdict, reading: [ReadingCheck], skipFirst: Int, notes: [String],
+    tokenText: (Int32) -> [UInt8]?
   ) {
     self.reference = reference
     self.candidate = candidate

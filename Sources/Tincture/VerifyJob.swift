@@ -77,7 +77,8 @@ public struct VerifyJob: Sendable {
     do throws(TinctureError) {
       try model.compare(with: comparison, arithmetic: arithmetic, resources)
       measures = try comparison.finish(skipFirst: skipFirst)
-    } catch where Self.mismatches.contains(error.code.name) {
+    } catch {
+      guard Self.mismatches.contains(error.code.name) else { throw error }
       let obstacle = ParityModel.obstacle(error)
       return try refused(
         model, pack.description, tolerance, obstacle, prompts: pack.prompts, resources)

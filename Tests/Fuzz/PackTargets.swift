@@ -84,7 +84,8 @@ extension FuzzTarget {
     },
     words: [
       "\"prompt\":", "\"first\":", "\"rows\":", "\"columns\":", "\"kind\":\"hidden\"", "\"at\":24",
-      "\"whole\":true", "\"weightSketch\":null", "\"tailSketch\":null", "\"holds\":", "\"tokenCount\":", "\"size\":", "\"top\":null", "\"stageSketch\":null", "null",
+      "\"whole\":true", "\"weightSketch\":null", "\"tailSketch\":null", "\"holds\":",
+      "\"tokenCount\":", "\"size\":", "\"top\":null", "\"stageSketch\":null", "null",
     ],
     fixedMemory: 1 << 19,
     run: { (bytes) throws(TinctureError) in

@@ -19,7 +19,9 @@ struct HostilePackTests {
       contents.append("\(frame.summaries) \(frame.ids) \(frame.values)")
     }
     for entry in pack.index.tails { contents.append("\(try pack.tails(entry))") }
-    for entry in pack.index.weights { contents.append("\(try pack.weights(entry))") }
+    for entry in pack.index.weights {
+      contents.append("\(try entry.isWhole ? pack.wholeWeights(entry) : pack.weights(entry))")
+    }
     for entry in pack.index.vectors { contents.append("\(try pack.vectors(entry))") }
     for entry in pack.index.stages { contents.append("\(try pack.stage(entry))") }
     return contents
@@ -137,6 +139,18 @@ struct HostilePackTests {
     (
       "absurdly many rows of weights", "\"first\":2,\"rows\":2,\"columns\":5",
       "\"first\":2,\"rows\":4000000000,\"columns\":5", "pack.range"
+    ),
+    (
+      "a whole tensor of two rows", "\"first\":0,\"rows\":1,\"columns\":3,\"whole\":true",
+      "\"first\":0,\"rows\":2,\"columns\":3,\"whole\":true", "pack.value"
+    ),
+    (
+      "more weights of a whole tensor", "\"first\":0,\"rows\":1,\"columns\":3,\"whole\":true",
+      "\"first\":0,\"rows\":1,\"columns\":4,\"whole\":true", "pack.value"
+    ),
+    (
+      "a sketch said to be whole", "\"columns\":3,\"whole\":true", "\"columns\":3,\"whole\":false",
+      "pack.value"
     ),
     (
       "weights of nothing", "\"weightSketch\":{\"projections\":8,\"seed\":3}",

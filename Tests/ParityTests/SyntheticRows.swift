@@ -116,6 +116,7 @@ struct SyntheticRows {
           "blk.0.attn_q.weight", first: first, columns: 5,
           sketches: (0..<18).map { Float($0) / 8 })
       }
+      try recorder.weights("blk.0.attn_norm.weight", whole: [1, 2.5, -3])
     }
     let file = try #require(try recorder.finish())
     let bytes = try file.contents(limit: 1 << 28)
