@@ -129,6 +129,31 @@ static iq4_xs_choice iq4_xs_search(const tk_tile *tile) {
   return other.error < best.error ? other : best;
 }
 
+// Where hardly any error is left: the d that bring the peak onto a level with the least rounding.
+static void iq4_xs_divide(const tk_tile *raw, const tk_tile *tile, iq4_xs_choice *best, double *error) {
+  static const float levels[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+  enum { tried = 16 * 32, settled = 8 };
+  f32x8 peaks = tile_peak(tile);
+  float hi = v_hmax(peaks), lo = v_hmin(peaks), peak = hi >= -lo ? hi : lo, off[tried];
+  for (int k = 0; k < tried; ++k) {
+    float product = levels[k / 32] * (float)(k % 32 + 1);
+    off[k] = v_abs(v_splat(iq4_xs_storable(peak / product) * product - peak))[0];
+  }
+  for (int s = 0; s < settled && *error > 0; ++s) {
+    int least = 0;
+    for (int k = 1; k < tried; ++k) {
+      if (off[k] < off[least]) least = k;
+    }
+    float level = levels[least / 32], d = iq4_xs_storable(peak / (level * (float)(least % 32 + 1)));
+    off[least] = __builtin_inff();
+    iq4_xs_choice other = iq4_xs_scales(tile, peaks * v_splat(1 / level), d, 1);
+    double now = iq4_xs_decoded_error(raw, &other);
+    if (!(now < *error)) continue;
+    *error = now;
+    *best = other;
+  }
+}
+
 static void enc_iq4_xs_block(const float *x, const float *importance, uint8_t *out) {
   tk_tile raw;
   tile_load(&raw, x, importance, 8);
@@ -143,7 +168,13 @@ static void enc_iq4_xs_block(const float *x, const float *importance, uint8_t *o
     iq4_stand_in(&tile);
   }
   iq4_xs_choice best = iq4_xs_search(&tile), usual = iq4_xs_usual(&raw, importance != NULL);
-  if (iq4_xs_decoded_error(&raw, &usual) < iq4_xs_decoded_error(&raw, &best)) best = usual;
+  const iq4_xs_choice nothing = {0, v_splat(0), 0};
+  double error = iq4_xs_decoded_error(&raw, &best), other = iq4_xs_decoded_error(&raw, &usual);
+  if (other < error) {
+    error = other;
+    best = usual;
+  }
+  if (error > 0 && error < 1e-6 * iq4_xs_decoded_error(&raw, &nothing)) iq4_xs_divide(&raw, &tile, &best, &error);
   int32_t indices[32][8];
   iq4_indices(&raw, v_splat(best.d) * best.scale, indices);
   uint32_t upper = 0;

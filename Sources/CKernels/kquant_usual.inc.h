@@ -295,3 +295,147 @@ KQ_INLINE void kq_symmetric_best(
   *r = best.r;
   memcpy(q, best.q, sizeof best.q);
 }
+
+// The scales and mins of eight sub-blocks, x ~ scale * q - min: the least weighted error of 37 tries, each of which starts
+// from the min of the best before it.
+static void kq_usual_affine_fit(
+    const kq_v *x, const kq_v *w, int n, float top, kq_v *scale, kq_v *least) {
+  const kq_v zero = kq_all(0.0f), one = kq_all(1.0f);
+  kq_v low = x[0], high = x[0], sw = zero, sx = zero, error = zero;
+  for (int i = 0; i < n; i++) {
+    low = kq_min(low, x[i]);
+    high = kq_max(high, x[i]);
+    sw = sw + w[i];
+    sx = sx + w[i] * x[i];
+  }
+  low = kq_min(low, zero);
+  const kq_i constant = high <= low;
+  kq_v range = constant ? one : high - low, s = range / top, m = low;
+  for (int i = 0; i < n; i++) {
+    kq_v r = s * kq_clamp(kq_round((x[i] - m) * (top / range)), 0.0f, top) + m - x[i];
+    error = error + w[i] * (r * r);
+  }
+  for (int k = 0; k <= 36; k++) {
+    kq_v inverse = (top - 0.9f + 0.05f * (float)k) / range, sq = zero, sqq = zero, sxq = zero, now = zero;
+    for (int i = 0; i < n; i++) {
+      kq_v q = kq_round(kq_clamp((x[i] - m) * inverse, 0.0f, top)), p = w[i] * q;
+      sq = sq + p;
+      sqq = sqq + p * q;
+      sxq = sxq + p * x[i];
+    }
+    kq_v determinant = sw * sqq - sq * sq;
+    kq_i usable = determinant > 0.0f;
+    kq_v over = usable ? determinant : one, a = (sw * sxq - sx * sq) / over, b = (sqq * sx - sq * sxq) / over;
+    kq_i bounded = b > 0.0f;
+    a = (bounded & usable) ? sxq / (usable ? sqq : one) : a;
+    b = bounded ? zero : b;
+    for (int i = 0; i < n; i++) {
+      kq_v r = a * kq_round(kq_clamp((x[i] - m) * inverse, 0.0f, top)) + b - x[i];
+      now = now + w[i] * (r * r);
+    }
+    kq_i better = usable & (now < error);
+    error = better ? now : error;
+    s = better ? a : s;
+    m = better ? b : m;
+    range = (better & (high > m)) ? high - m : range;
+  }
+  *scale = constant ? zero : s;
+  *least = -(constant ? low : m);
+}
+
+// The super-block scale and integers for values above zero: the best of nine divisors, then each integer in turn with
+// the least-squares scale. Returns the scale.
+KQ_INLINE float kq_usual_positive_scales(const float *value, const float *cost, int count, float steps, float *integer) {
+  float largest = 0.0f, least = __FLT_MAX__, chosen = 0.0f, sxq = 0.0f, sqq = 0.0f;
+  for (int j = 0; j < count; j++) {
+    integer[j] = 0.0f;
+    largest = value[j] > largest ? value[j] : largest;
+  }
+  if (largest < kq_usual_nothing) return 0.0f;
+  const kq_v shift = {-0.4f, -0.3f, -0.2f, -0.1f, 0.1f, 0.2f, 0.3f, 0.4f};
+  for (int way = 0; way < 2; way++) {
+    kq_v inverse = (way == 0 ? kq_all(steps) : steps + shift) / largest, unit = 1.0f / inverse, error = kq_all(0.0f);
+    for (int j = 0; j < count; j++) {
+      kq_v r = value[j] - unit * kq_clamp(kq_round(value[j] * inverse), 0.0f, steps);
+      error = error + cost[j] * (r * r);
+    }
+    for (int i = 0; i < 8; i++) {
+      if (!(error[i] < least)) continue;
+      least = error[i];
+      chosen = inverse[i];
+    }
+  }
+  for (int j = 0; j < count; j++) {
+    integer[j] = kq_clamp(kq_round(kq_all(value[j] * chosen)), 0.0f, steps)[0];
+    sxq += cost[j] * value[j] * integer[j];
+    sqq += cost[j] * integer[j] * integer[j];
+  }
+  for (int round = 0, changed = 1; round < 5 && changed; round++) {
+    changed = 0;
+    for (int j = 0; j < count; j++) {
+      float xq = sxq - cost[j] * value[j] * integer[j], qq = sqq - cost[j] * integer[j] * integer[j];
+      if (!(xq > 0.0f && qq > 0.0f)) continue;
+      float other = kq_clamp(kq_round(kq_all(value[j] * qq / xq)), 0.0f, steps)[0];
+      if (other == integer[j]) continue;
+      xq += cost[j] * value[j] * other;
+      qq += cost[j] * other * other;
+      if (!(xq * xq * sqq > sxq * sxq * qq)) continue;
+      integer[j] = other;
+      sxq = xq;
+      sqq = qq;
+      changed = 1;
+    }
+  }
+  return sqq > 0.0f ? kq_half_round(kq_all(sxq / sqq))[0] : 0.0f;
+}
+
+// ggml's scales for a weighted super-block of q2_k, q4_k or q5_k.
+KQ_INLINE void kq_usual_affine(
+    const float *x, const float *importance, const kq_affine_plan plan, kq_result *out) {
+  const int n = plan.n, groups = kq_vectors / n;
+  kq_tile t;
+  float scale[16], least[16], cost[16];
+  memset(out, 0, sizeof *out);
+  kq_usual_fill(&t, x, importance, n, plan.top == 3.0f ? 1.0f : 2.0f);
+  for (int g = 0; g < groups; g++) {
+    kq_v sum = kq_all(0.0f), s, m;
+    for (int i = 0; i < n; i++) sum = sum + t.w[g * n + i];
+    kq_usual_affine_fit(t.x + g * n, t.w + g * n, n, plan.top, &s, &m);
+    kq_store(cost + 8 * g, sum);
+    kq_store(scale + 8 * g, s);
+    kq_store(least + 8 * g, m);
+  }
+  out->d = kq_usual_positive_scales(scale, cost, 8 * groups, plan.steps, out->scale);
+  out->dmin = kq_usual_positive_scales(least, cost, 8 * groups, plan.steps, out->min);
+}
+
+// Completes `other` and takes it over where it is better.
+KQ_INLINE void kq_affine_take_better(
+    const float *x, const float *importance, const kq_affine_plan plan, kq_solution *other, kq_solution *best) {
+  kq_d sum = (kq_d)(0.0);
+  for (int j = 0; j < kq_length / plan.n; j++) {
+    kq_v s = kq_all(other->r.d * other->r.scale[j]), m = kq_all(other->r.dmin * other->r.min[j]);
+    kq_affine_codes(x, j, plan.n, plan.top, &other->r, other->q + plan.n * j);
+    for (int i = plan.n * j; i < plan.n * (j + 1); i += 8) {
+      sum = kq_error_add(sum, x + i, importance ? importance + i : NULL, s * kq_widen(other->q + i) - m);
+    }
+  }
+  other->error = kq_error_sum(sum);
+  if (other == best || other->error < best->error) *best = *other;
+}
+
+// The best of our scales and ggml's, with its codes: what q2_k, q4_k and q5_k encode.
+KQ_INLINE void kq_affine_best(
+    const float *x, const float *importance, const kq_affine_plan plan, int weighted, kq_result *r, uint8_t *q) {
+  kq_solution best, usual;
+  kq_affine(x, importance, plan, weighted, &best.r);
+  if (weighted) {
+    kq_affine_take_better(x, importance, plan, &best, &best);
+    kq_usual_affine(x, importance, plan, &usual.r);
+    kq_affine_take_better(x, importance, plan, &usual, &best);
+  } else {
+    for (int j = 0; j < kq_length / plan.n; j++) kq_affine_codes(x, j, plan.n, plan.top, &best.r, best.q + plan.n * j);
+  }
+  *r = best.r;
+  memcpy(q, best.q, sizeof best.q);
+}

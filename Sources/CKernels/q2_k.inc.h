@@ -19,9 +19,8 @@ KQ_INLINE void enc_q2_k_block(const float *x, const float *importance, int weigh
   const kq_affine_plan plan = {16, 3.0f, 15.0f, q2_k_tries, 12, 1, 1, weighted ? 2 : 1};
   kq_result r;
   uint8_t q[kq_length];
-  kq_affine(x, importance, plan, weighted, &r);
+  kq_affine_best(x, importance, plan, weighted, &r, q);
   for (int j = 0; j < 16; j++) {
-    kq_affine_codes(x, j, 16, 3.0f, &r, q + 16 * j);
     out[j] = (uint8_t)((int)r.scale[j] | (int)r.min[j] << 4);
   }
   for (int h = 0; h < 2; h++) {

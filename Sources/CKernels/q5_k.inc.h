@@ -19,8 +19,7 @@ KQ_INLINE void enc_q5_k_block(const float *x, const float *importance, int weigh
   const kq_affine_plan plan = {32, 31.0f, 63.0f, q5_k_tries, 16, 1, 1, weighted ? 2 : 1};
   kq_result r;
   uint8_t q[kq_length];
-  kq_affine(x, importance, plan, weighted, &r);
-  for (int j = 0; j < 8; j++) kq_affine_codes(x, j, 32, 31.0f, &r, q + 32 * j);
+  kq_affine_best(x, importance, plan, weighted, &r, q);
   kq_put_half(out, r.d);
   kq_put_half(out + 2, r.dmin);
   kq_put_scales(&r, out + 4);
