@@ -43,15 +43,15 @@ extension ExportPlan {
     }
     if !empty.isEmpty {
       notes.append(
-        "the importance matrix holds only zeros for \(empty.count) quantized tensors, encoded without weights: "
-          + list(empty.map(\.name)))
+        "the importance matrix holds only zeros for \(empty.count) quantized tensor\(empty.count == 1 ? "" : "s"), "
+          + "in which all columns count alike: " + list(empty.map(\.name)))
     }
     let known = Set(model.tensors.map(\.name))
     let foreign = statistics.names.filter { !known.contains($0) }
     if !foreign.isEmpty {
       notes.append(
-        "the importance matrix has rows for \(foreign.count) tensors that the model does not have; is it of this "
-          + "model? " + list(foreign))
+        "the importance matrix has rows for \(foreign.count) tensor\(foreign.count == 1 ? "" : "s") that the model does not "
+          + "have; is it of this model? " + list(foreign))
     }
     return notes
   }

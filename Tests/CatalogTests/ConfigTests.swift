@@ -90,7 +90,7 @@ import TinctureTestSupport
     Refusal(gemma3, #""num_hidden_layers": 0"#, "config.range", "num_hidden_layers"),
     Refusal(gemma3, #""num_hidden_layers": -3"#, "config.range", "num_hidden_layers"),
     Refusal(gemma3, #""num_hidden_layers": 1000000000"#, "config.range", "num_hidden_layers"),
-    Refusal(gemma3, #""hidden_size": null"#, "config.missing", ""),
+    Refusal(gemma3, #""hidden_size": null"#, "config.missing", "hidden_size"),
     Refusal(gemma3, #""num_key_value_heads": 3"#, "config.heads", "num_key_value_heads"),
     Refusal(gemma3, #""head_dim": 15"#, "config.headSize", "head_dim"),
     Refusal(
@@ -123,7 +123,8 @@ import TinctureTestSupport
     Refusal(
       gemma3, #""quantization_config": {"quant_method": "gptq"}"#, "engine.quantizedCheckpoint",
       "quantization_config"),
-    Refusal(gemma2, #""final_logit_softcapping": null"#, "config.missing", ""),
+    Refusal(
+      gemma2, #""final_logit_softcapping": null"#, "config.missing", "final_logit_softcapping"),
     Refusal(llama, #""hidden_act": "gelu""#, "engine.field", "hidden_act"),
     Refusal(
       llama, #""rope_scaling": {"type": "dynamic", "factor": 2}"#, "engine.rotary", "rope_scaling"),
@@ -326,7 +327,7 @@ import TinctureTestSupport
     ).notes
     for part in [
       "config.json says null for head_dim: 16, width over heads is used",
-      "config.json says null for hidden_act: the file is as if it were absent, and llama.cpp computes with silu",
+      "config.json says null for hidden_act: the file is as if it were absent, and llama.cpp computes with \"silu\"",
       "config.json says null for rope_theta: 10000.0 is used",
     ] {
       #expect(notes.contains { $0.hasPrefix(part) }, "\(part): \(notes)")

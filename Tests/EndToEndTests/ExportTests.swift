@@ -327,9 +327,10 @@ import TinctureTestSupport
     let led = try run("led.gguf", "--importance", matrix)
     #expect(
       led.notes.contains {
-        $0.contains("only zeros for 1 quantized tensors, encoded without weights: blk.0.attn_k")
+        $0.contains(
+          "only zeros for 1 quantized tensor, in which all columns count alike: blk.0.attn_k")
       }, "\(led.notes)")
-    #expect(led.bytes == (try run("plain.gguf").bytes))
+    #expect(Set(led.bytes ?? []).count > 8, "the tensor is there all the same")
     #expect(!led.notes.contains { $0.contains("does not have") })
     try writeMatrix(to: matrix, width: 1, feedForward: 1, layer: 99)
     let foreign = try Tool.run([
