@@ -39,7 +39,7 @@ extension ExportJob {
       notes.append(
         "\(set.names.count) part\(set.names.count == 1 ? "" : "s") of an earlier run \(set.names.count == 1 ? "is" : "are") "
           + "still there, and llama.cpp would load them: \(shown); if they are not wanted: "
-          + "rm \(quoted(prefix))-*-of-\(set.count).gguf")
+          + "rm \(quoted(prefix))-[0-9]*-of-\(set.count).gguf")
     }
     return notes
   }
