@@ -209,8 +209,18 @@ struct VocabularyWitness {
     }
   }
 
+  /// The text in quotes, control characters as escapes.
   private static func quoted(_ text: [UInt8]?) -> String {
-    text.map { "\"\(String(decoding: $0, as: UTF8.self))\"" } ?? "no such token"
+    guard let text else { return "no such token" }
+    var result = "\""
+    for scalar in String(decoding: text, as: UTF8.self).unicodeScalars {
+      if scalar.properties.generalCategory == .control {
+        result += "\\u{" + String(scalar.value, radix: 16) + "}"
+      } else {
+        result.unicodeScalars.append(scalar)
+      }
+    }
+    return result + "\""
   }
 
   private func contradiction(_ first: Difference, _ count: Int, _ path: String) -> TinctureError {

@@ -126,7 +126,7 @@ import TinctureTestSupport
     let checkpoint = try copy("llama")
     try editVocabulary(checkpoint) { $0["\u{7}"] = $0.removeValue(forKey: "<0x07>") }
     let told = try notes(checkpoint).filter { $0.contains("another text in tokenizer.model") }
-    #expect(told.count == 1 && told[0].contains("\"<0x07>\" → \"\u{7}\""), "\(told)")
+    #expect(told.count == 1 && told[0].contains(#""<0x07>" → "\u{7}""#), "\(told)")
     func ids(_ path: String) throws -> String {
       try Tool.run(["tokenize", path, "a\u{7}b", "--ids"]).output
     }
