@@ -51,7 +51,8 @@ import TinctureTestSupport
       ("llama.rope.scaling.type", .string("yarn")), ("llama.rope.scaling.factor", .float32(2)),
     ]
     let plain = try graph("llama", set: yarn)
-    let ranged = try graph("llama", set: yarn + [("llama.rope.scaling.yarn_beta_fast", .float32(4))])
+    let ranged = try graph(
+      "llama", set: yarn + [("llama.rope.scaling.yarn_beta_fast", .float32(4))])
     #expect(plain.rotary == ranged.rotary && plain.rotary?.scaling != Rotary.Scaling.none)
   }
 
