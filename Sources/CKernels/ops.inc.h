@@ -2,6 +2,10 @@
 
 #include "cops.h"
 #include "ops_vec.inc.h"
+#include "ops_real.inc.h"
+#define TO_FAR 10.4
+#include "ops_activation.inc.h"
+#undef TO_FAR
 
 static void rms_norm(const float *x, const float *weight, float epsilon, float *out, int64_t n) {
   d16 sum = (d16)(0.0);
@@ -14,7 +18,7 @@ static void rms_norm(const float *x, const float *weight, float epsilon, float *
     const d16 v = __builtin_convertvector(load_part(x + i, n - i), d16);
     sum += v * v;
   }
-  const float factor = (float)(1.0 / __builtin_sqrt(total(sum) / (double)n + (double)epsilon));
+  const float factor = (float)(1.0 / __builtin_sqrt(total16(sum) / (double)n + (double)epsilon));
   if (weight == 0) {
     for (i = 0; i < n; ++i) out[i] = x[i] * factor;
     return;
@@ -29,7 +33,7 @@ static void layer_norm(
   int64_t i = 0;
   for (; i + 16 <= n; i += 16) sum += __builtin_convertvector(load16(x + i), d16);
   if (i < n) sum += __builtin_convertvector(load_part(x + i, n - i), d16);
-  const double mean = total(sum) / (double)n;
+  const double mean = total16(sum) / (double)n;
   double squares = 0;
   d16 wide = (d16)(0.0);
   for (i = 0; i + 16 <= n; i += 16) {
@@ -37,7 +41,7 @@ static void layer_norm(
     wide += v * v;
   }
   for (; i < n; ++i) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
-  const double factor = 1.0 / __builtin_sqrt((total(wide) + squares) / (double)n + (double)epsilon);
+  const double factor = 1.0 / __builtin_sqrt((total16(wide) + squares) / (double)n + (double)epsilon);
   for (i = 0; i < n; ++i) {
     const float v = (float)(((double)x[i] - mean) * factor);
     out[i] = v * weight[i] + bias[i];
@@ -72,13 +76,13 @@ static void rotate_interleaved(float *x, const float *cosine, const float *sine,
 
 TO_INLINE v16 activated(int activation, int half, v16 x) {
   switch (activation) {
-  case TO_SILU: return silu16(x);
-  case TO_GELU: return gelu16(x);
+  case TO_SILU: return silu(x);
+  case TO_GELU: return gelu(x);
   default: break;
   }
-  if (!half) return gelu_tanh16(x);
+  if (!half) return gelu_tanh(x);
   // ggml: a table over all F16 numbers, except beyond ±10.
-  const v16 inside = half16(gelu_tanh16(half16(x)));
+  const v16 inside = half16(gelu_tanh(half16(x)));
   return select16(x <= splat(-10.0f), splat(0.0f), select16(x >= splat(10.0f), x, inside));
 }
 
@@ -152,11 +156,26 @@ static int64_t best(const float *x, int64_t n) {
   return 0;
 }
 
+TO_INLINE int64_t clamp_to_block(int64_t position, int64_t start) {
+  const int64_t inside = position - start;
+  return inside < 0 ? 0 : inside > TO_KEY_BLOCK ? TO_KEY_BLOCK : inside;
+}
+
+TO_INLINE v16 rounded_weight(v16 x) { return x; }
+
+TO_INLINE double total(v16 a) { return total16(__builtin_convertvector(a, d16)); }
+
+TO_INLINE void scaled(const float *x, float factor, float *out, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i] * factor;
+}
+
 #include "ops_attention.inc.h"
 
 #pragma STDC FP_CONTRACT OFF
+#define TO_DOUBLE 1
 #include "ops_wide.inc.h"
-#include "ops_attention_wide.inc.h"
+#include "ops_attention.inc.h"
+#undef TO_DOUBLE
 
 const to_ops TO_TABLE = {
     .isa = TO_ISA_NAME,

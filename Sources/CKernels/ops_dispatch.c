@@ -5,18 +5,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+// The table that runs on every processor of this architecture.
+#if defined(__aarch64__)
+extern const to_ops to_ops_neon;
+static const to_ops *const base = &to_ops_neon;
+#else
 extern const to_ops to_ops_scalar;
+static const to_ops *const base = &to_ops_scalar;
+#endif
 #if defined(__x86_64__)
 extern const to_ops to_ops_avx2, to_ops_avx512;
 #endif
 
 int64_t to_attention_scratch(int64_t rows, int64_t value_stride) {
   // What attention_wide needs, in doubles; the other needs less.
-  return 2 * (rows * 2 + 4 * TO_KEY_BLOCK + rows * value_stride);
+  return 2 * (rows + (rows + 15) / 16 * 16 + 4 * TO_KEY_BLOCK + rows * value_stride);
 }
 
 const to_ops *to_named(const char *isa) {
-  if (strcmp(isa, "scalar") == 0) return &to_ops_scalar;
+  // "scalar" is the slowest table that there is, whatever its name.
+  if (strcmp(isa, "scalar") == 0 || strcmp(isa, base->isa) == 0) return base;
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
@@ -26,9 +34,6 @@ const to_ops *to_named(const char *isa) {
                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     return avx512 ? &to_ops_avx512 : NULL;
   }
-#endif
-#ifdef __aarch64__
-  if (strcmp(isa, "neon") == 0) return &to_ops_scalar;
 #endif
   return NULL;
 }
@@ -45,5 +50,5 @@ const to_ops *to_select(void) {
     }
   }
   const to_ops *ops = to_named(kernels->isa);
-  return ops != NULL ? ops : &to_ops_scalar;
+  return ops != NULL ? ops : base;
 }

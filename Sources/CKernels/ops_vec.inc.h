@@ -56,7 +56,7 @@ TO_INLINE float largest(v16 a) {
 }
 
 // Sum of the lanes in double, one fixed order.
-TO_INLINE double total(d16 a) {
+TO_INLINE double total16(d16 a) {
   double lanes[16];
   memcpy(lanes, &a, sizeof a);
   for (int width = 8; width > 0; width /= 2) {
@@ -121,34 +121,6 @@ TO_INLINE v16 half16(v16 x) {
   result = select16(a >= splat(65520.0f), splat(__builtin_inff()), result);
   result = (v16)((u16x)result | sign);
   return select16(x != x, x, result);
-}
-
-TO_INLINE v16 silu16(v16 x) { return x / (splat(1.0f) + exp16(-x)); }
-
-// x·Φ(x): erfc(t) = e^(-t²)·s·P(s) with s = 1 / (1 + 0.4 t), P fitted to 1e-9.
-TO_INLINE v16 gelu16(v16 x) {
-  const v16 t = abs16(x) * splat(0.70710678f);
-  const v16 s = splat(1.0f) / (splat(1.0f) + splat(0.4f) * t);
-  v16 p = splat(-0.0165381375f);
-  p = p * s + splat(0.0668087006f);
-  p = p * s + splat(-0.0483808257f);
-  p = p * s + splat(-0.135836333f);
-  p = p * s + splat(0.206740677f);
-  p = p * s + splat(-0.0718416497f);
-  p = p * s + splat(0.182982609f);
-  p = p * s + splat(0.154420823f);
-  p = p * s + splat(0.210566670f);
-  p = p * s + splat(0.225389674f);
-  p = p * s + splat(0.225687817f);
-  const v16 tail = splat(0.5f) * exp16(-(t * t)) * (s * p);
-  const v16 result = x * select16(x < splat(0.0f), tail, splat(1.0f) - tail);
-  return select16(t > splat(10.4f), select16(x < splat(0.0f), splat(0.0f), x), result);
-}
-
-// x / (1 + e^(-2u)), u = sqrt(2/π)(x + 0.044715 x³): equal to x/2·(1 + tanh u) without its cancellation.
-TO_INLINE v16 gelu_tanh16(v16 x) {
-  const v16 u2 = splat(-1.59576912f) * x * (splat(1.0f) + splat(0.044715f) * x * x);
-  return x / (splat(1.0f) + exp16(u2));
 }
 
 #endif

@@ -40,13 +40,27 @@ TO_INLINE d8 d_round(d8 x, const int bits) {
 TO_INLINE d8 d_cut(d8 x) { return d_round(x, 29); }
 
 // Lane j with j + 4, then + 2, then + 1.
-TO_INLINE double d_total(d8 a) {
+TO_INLINE double total_wide(d8 a) {
   double lanes[8];
   memcpy(lanes, &a, sizeof a);
   for (int width = 4; width > 0; width /= 2) {
     for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
   }
   return lanes[0];
+}
+
+TO_INLINE double largest_wide(d8 a) {
+  double best = a[0];
+  for (int i = 1; i < 8; ++i) best = a[i] > best ? a[i] : best;
+  return best;
+}
+
+TO_INLINE d8 d_fma(d8 a, d8 b, d8 sum) {
+#ifdef TO_FMA
+  return __builtin_elementwise_fma(a, b, sum);
+#else
+  return a * b + sum;
+#endif
 }
 
 // e^x within 1e-14 of itself for x from -708 to 709; 0 below, infinity above. NaN stays NaN.
@@ -94,7 +108,7 @@ static void rms_norm_wide(const double *x, const float *weight, float epsilon, i
     const d8 v = d_part(x + i, n - i);
     sum += v * v;
   }
-  const d8 factor = d_splat(1.0 / __builtin_sqrt(d_total(sum) / (double)n + (double)epsilon));
+  const d8 factor = d_splat(1.0 / __builtin_sqrt(total_wide(sum) / (double)n + (double)epsilon));
   for (int64_t i = 0; i < n; i += 8) {
     const d8 v = d_part(x + i, n - i) * factor * wide_part(weight + i, n - i);
     d_store(out + i, cut ? d_cut(v) : v, n - i);
@@ -105,7 +119,7 @@ static void layer_norm_wide(
     const double *x, const float *weight, const float *bias, float epsilon, int cut, double *out, int64_t n) {
   d8 sum = d_splat(0.0);
   for (int64_t i = 0; i < n; i += 8) sum += d_part(x + i, n - i);
-  const d8 mean = d_splat(d_total(sum) / (double)n);
+  const d8 mean = d_splat(total_wide(sum) / (double)n);
   d8 squares = d_splat(0.0);
   for (int64_t i = 0; i < n; i += 8) {
     d8 v = d_part(x + i, n - i) - mean;
@@ -113,7 +127,7 @@ static void layer_norm_wide(
     v = lane < n - i ? v : d_splat(0.0);
     squares += v * v;
   }
-  const d8 factor = d_splat(1.0 / __builtin_sqrt(d_total(squares) / (double)n + (double)epsilon));
+  const d8 factor = d_splat(1.0 / __builtin_sqrt(total_wide(squares) / (double)n + (double)epsilon));
   for (int64_t i = 0; i < n; i += 8) {
     d8 v = (d_part(x + i, n - i) - mean) * factor;
     v = v * wide_part(weight + i, n - i) + wide_part(bias + i, n - i);
@@ -151,35 +165,17 @@ static void rotate_wide(double *x, const float *cosine, const float *sine, int i
   }
 }
 
-// x·Φ(x), as gelu16.
-TO_INLINE d8 d_gelu(d8 x) {
-  const d8 t = d_abs(x) * d_splat(0.70710678118654752);
-  const d8 s = d_splat(1.0) / (d_splat(1.0) + d_splat(0.4) * t);
-  d8 p = d_splat(-0.0165381375);
-  p = p * s + d_splat(0.0668087006);
-  p = p * s + d_splat(-0.0483808257);
-  p = p * s + d_splat(-0.135836333);
-  p = p * s + d_splat(0.206740677);
-  p = p * s + d_splat(-0.0718416497);
-  p = p * s + d_splat(0.182982609);
-  p = p * s + d_splat(0.154420823);
-  p = p * s + d_splat(0.210566670);
-  p = p * s + d_splat(0.225389674);
-  p = p * s + d_splat(0.225687817);
-  const d8 tail = d_splat(0.5) * d_exp(-(t * t)) * (s * p);
-  const d8 result = x * (x < d_splat(0.0) ? tail : d_splat(1.0) - tail);
-  return t > d_splat(26.0) ? (x < d_splat(0.0) ? d_splat(0.0) : x) : result;
-}
+#include "ops_real.inc.h"
+#define TO_FAR 26.0
+#include "ops_activation.inc.h"
+#undef TO_FAR
 
 TO_INLINE d8 d_activated(int activation, d8 x) {
   switch (activation) {
-  case TO_SILU: return x / (d_splat(1.0) + d_exp(-x));
-  case TO_GELU: return d_gelu(x);
-  default: break;
+  case TO_SILU: return silu_wide(x);
+  case TO_GELU: return gelu_wide(x);
+  default: return gelu_tanh_wide(x);
   }
-  // 2·sqrt(2/π).
-  const d8 u2 = d_splat(-1.5957691216057308) * x * (d_splat(1.0) + d_splat(0.044715) * x * x);
-  return x / (d_splat(1.0) + d_exp(u2));
 }
 
 TO_INLINE void activate_wide_all(int activation, double *gate, const double *up, int64_t n) {
@@ -204,4 +200,10 @@ static void soft_cap_wide(float *x, float cap, int64_t n) {
     const v8 v = __builtin_convertvector(limit * d_tanh(wide_part(x + i, n - i) / limit), v8);
     memcpy(x + i, &v, (size_t)(n - i >= 8 ? 8 : n - i) * sizeof *x);
   }
+}
+
+TO_INLINE d8 rounded_weight_wide(d8 x) { return d_round(x, 26); }
+
+TO_INLINE void scaled_wide(const double *x, double factor, double *out, int64_t n) {
+  for (int64_t i = 0; i < n; i += 8) d_store(out + i, d_cut(d_part(x + i, 8) * d_splat(factor)), n - i);
 }

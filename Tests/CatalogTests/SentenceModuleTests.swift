@@ -110,6 +110,18 @@ import TinctureTestSupport
     #expect(error.code.name == code, "\(error)")
   }
 
+  /// A GGUF with one of the two is refused as a source, so none is written.
+  @Test func oneDenseHeadAloneIsRefused() throws {
+    let error = try failure(
+      "embedding-gemma",
+      modules: "[\(Self.transformer), \(Self.module("Dense", "2_Dense"))]",
+      files: [
+        "2_Dense/config.json":
+          #"{"in_features": 40, "out_features": 40, "bias": false, "activation_function": "torch.nn.Identity"}"#
+      ])
+    #expect(error.code.name == "engine.module" && error.expected == "two", "\(error)")
+  }
+
   @Test func theWeightsOfADenseHeadAreChecked() throws {
     let checkpoint = try EditedCheckpoint("embedding-gemma")
     try checkpoint.write()
