@@ -48,11 +48,7 @@ package struct GraphRule: Sendable, Equatable {
     case geluTanh
   }
 
-  package enum Mask: String, Sendable, CaseIterable {
-    case causal, bidirectional
-    /// As attention.causal says, which `metadata` writes.
-    case byKey
-  }
+  package enum Mask: String, Sendable, CaseIterable { case causal, bidirectional }
 
   /// What the model gives for each position.
   package enum Output: String, Sendable, CaseIterable { case logits, hidden }

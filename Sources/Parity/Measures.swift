@@ -262,6 +262,8 @@ public struct Perplexity: Sendable {
   /// positions as independent.
   public var leastDeparture: Double {
     let deviation = Agreement.deviations * ratioError / ratio
+    // A value that is no number is not let pass by chance.
+    guard departure.isFinite, deviation.isFinite else { return .infinity }
     return max(1, departure * Elementary.exponential(-deviation))
   }
 }

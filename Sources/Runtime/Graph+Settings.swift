@@ -18,7 +18,7 @@ extension Graph {
     var list = [
       Setting(name: "layers", value: "\(layerCount)", layer: 0),
       Setting(name: "context length", value: "\(contextLength)", layer: nil),
-      Setting(name: "attention", value: isCausal ? "causal" : "bidirectional", layer: 0),
+      Setting(name: "attention", value: saysCausal ? "causal" : "bidirectional", layer: 0),
       Setting(name: "activation", value: "\(activation)", layer: 0),
       Setting(name: "heads", value: "\(heads)", layer: 0),
       Setting(name: "key-value heads", value: "\(keyValueHeads)", layer: 0),

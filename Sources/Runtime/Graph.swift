@@ -36,8 +36,11 @@ package struct Graph: Sendable {
   package var pooling: Pooling?
   package var task: GraphRule.Task?
 
-  /// Whether a position sees itself and those before it only.
-  package var isCausal: Bool
+  /// Whether a position sees itself and those before it only; llama.cpp's llama_encode masks nothing, whatever the file
+  /// says.
+  package var isCausal: Bool { rule.mask == .causal }
+  /// What attention.causal says, which other programs may go by.
+  package var saysCausal: Bool
   /// Context length and windows as a GGUF file of the model has them; those of a checkpoint may be more than an engine
   /// computes alike.
   package var deployed: (contextLength: Int, window: Int, isWindowed: [Bool])
@@ -112,12 +115,7 @@ extension Graph {
     }
     task = facts.own?.task
     let causal = try keys.optionalBool("attention.causal")
-    switch rule.mask {
-    case .causal: isCausal = true
-    case .bidirectional: isCausal = false
-    // Without the key as llama.cpp computes it: llama_encode masks nothing (golden/gguf/answers.json).
-    case .byKey: isCausal = causal ?? false
-    }
+    saysCausal = causal ?? (rule.mask == .causal)
     if rule.mask == .causal, causal == false {
       throw keys.failure(
         "attention.causal", "a decoder that attends both ways is not computed", expected: "true")

@@ -99,7 +99,7 @@ struct ObstacleTests {
     #expect(try told.json.member("verdict").string().contains("cannot be compared"))
   }
 
-  @Test("an encoder that is made causal is computed so, and told")
+  @Test("an encoder that says of itself to be causal is told")
   func causal() throws {
     let bert = try Self.bert.get()
     let good = try bert.verdict(bert.file)
@@ -117,7 +117,7 @@ struct ObstacleTests {
     #expect(
       failed["settings"]?.contains("attention causal in place of bidirectional") == true,
       "\(failed)")
-    #expect(failed["vectorError"] != nil, "it is computed as the engine would")
+    #expect(failed.count == 1, "llama.cpp computes it both ways: \(failed)")
   }
 
   @Test("a file that is judged by wider limits because of the engine's activation says so")

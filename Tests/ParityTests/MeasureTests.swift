@@ -305,6 +305,7 @@ struct MeasureTests {
     let verdict = try Verdict(measures, Tolerance.named("q2_k"), isEngine: false)
     #expect(verdict.failed.contains { $0.key == .meanDivergence })
     #expect(verdict.failed.contains { $0.key == .normalizedError })
+    #expect(verdict.failed.contains { $0.key == .perplexityRatio })
     let side = ParityReport.Side(rows.description(top: 100), path: "made up")
     let report = ParityReport(
       reference: side, candidate: side, prompts: pack.prompts, measures: measures, verdict: verdict,
