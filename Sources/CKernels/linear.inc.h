@@ -11,6 +11,7 @@
 #include "linear_decode.inc.h"
 #include "linear_exact.inc.h"
 #include "linear_float.inc.h"
+#include "linear_single.inc.h"
 #include "linear_engine.inc.h"
 
 static void multiply(
@@ -33,4 +34,5 @@ const tk_linear TK_TABLE = {
     .round_bf16 = round_bf16,
     .multiply = multiply,
     .multiply_wide = multiply_wide,
+    .multiply_single = multiply_single,
 };

@@ -61,6 +61,28 @@ package enum Linear {
     }
   }
 
+  /// Logits in exact arithmetic: all tokens, activations rounded to single precision, products added in it. Nothing is
+  /// computed from logits, so the rounding goes no further.
+  static func multiplySingle(
+    _ weights: WeightMatrix, _ activations: Activations, team: Team,
+    into output: UnsafeMutablePointer<Float>, stride: Int
+  ) throws(TinctureError) {
+    precondition(
+      weights.rowLength == activations.width, "\(weights.rowLength) by \(activations.width)")
+    precondition(stride >= weights.rowCount, "stride \(stride) for \(weights.rowCount) rows")
+    if activations.count == 0 || weights.rowCount == 0 { return }
+    let id = Int32(weights.format.id)
+    let inputs = try activations.inputs(TK_FORM_F64, team: team)
+    let job = Unchecked((kernels: kernels, inputs: inputs, output: output))
+    forEachPart(of: weights, activations.count, team) { bytes, rows in
+      let (kernels, inputs, output) = job.value
+      withUnsafePointer(to: inputs) { inputs in
+        kernels.pointee.multiply_single(
+          id, bytes, Int64(rows.count), inputs, output + rows.lowerBound, Int64(stride))
+      }
+    }
+  }
+
   /// Shares the rows among the team's threads.
   private static func forEachPart(
     of weights: WeightMatrix, _ tokenCount: Int, _ team: Team,

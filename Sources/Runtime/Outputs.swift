@@ -179,9 +179,14 @@ final class OutputHead {
 
   private func multiply(_ set: WeightSet, first: Int, _ count: Int) throws(TinctureError) {
     guard let matrix = set.matrix(tensor.name) else { return }
-    try Linear.multiply(
-      matrix, input, tokens: 0..<count, arithmetic: arithmetic, team: team,
-      into: values.base + first, stride: model.graph.vocabulary)
+    let (place, vocabulary) = (values.base + first, model.graph.vocabulary)
+    switch arithmetic {
+    case .exact:
+      try Linear.multiplySingle(matrix, input, team: team, into: place, stride: vocabulary)
+    case .engine:
+      try Linear.multiply(
+        matrix, input, tokens: 0..<count, arithmetic: .engine, team: team, into: place, stride: vocabulary)
+    }
   }
 
   /// Bias and soft cap.

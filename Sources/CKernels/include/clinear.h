@@ -9,7 +9,9 @@
 //   exactly) and the sums in double. The row is cut into segments of 512 elements; within a segment, lane j of 8 sums
 //   the elements j, j + 8, j + 16 ... in order, the lanes are then added as a tree (lane j with j + 4, then + 2, + 1),
 //   and the segments one after the other, beginning with 0. The same for one token as for many, and to the bit in
-//   every table.
+//   every table. An output head (multiply_single) takes activations rounded to F32 and adds in F32, always fused: lane j
+//   of 16 sums the elements j, j + 16 ... of a segment of 1024, then the lanes as a tree, then the segments; to the bit
+//   in every table too.
 // - engine: what llama.cpp's CPU backend computes. Activations are rounded to the form the weight's format
 //   asks for (tk_linear.quantize_*), blocks are multiplied as integers, exactly, and the blocks' sums, each
 //   times its scales, are added as F32; weights that are plain floats are multiplied and added as F32. F32 sums are ordered as suits the instruction set: tables agree within
@@ -75,6 +77,9 @@ typedef struct tk_linear {
   // The same in exact arithmetic, the sums as they are.
   void (*multiply_wide)(
       int32_t format, const uint8_t *weights, int64_t rows, const tk_inputs *in, double *out, int64_t stride);
+  // The same, products and sums in F32: an output head in exact arithmetic.
+  void (*multiply_single)(
+      int32_t format, const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out, int64_t stride);
 } tk_linear;
 
 // The form of activations that engine arithmetic of a format reads.
