@@ -185,7 +185,8 @@ final class OutputHead {
       try Linear.multiplySingle(matrix, input, team: team, into: place, stride: vocabulary)
     case .engine:
       try Linear.multiply(
-        matrix, input, tokens: 0..<count, arithmetic: .engine, team: team, into: place, stride: vocabulary)
+        matrix, input, tokens: 0..<count, arithmetic: .engine, team: team, into: place,
+        stride: vocabulary)
     }
   }
 
