@@ -42,7 +42,9 @@ struct GGUFHyperparameters {
     try checkWindow(layers: layers)
     try checkMask()
     let pooling = try keys.optionalInteger(key("pooling_type"))
-    if pooling == nil, architecture.sentenceModules != .ignored {
+    // A language model gives logits; only an encoder is asked how it pools.
+    let isEncoder = architecture.graph.output == .hidden
+    if pooling == nil, isEncoder, architecture.sentenceModules != .ignored {
       noteDefault("pooling_type", "none, and gives a vector for each token")
     }
     if let pooling, pooling > 4 {

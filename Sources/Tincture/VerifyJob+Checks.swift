@@ -74,7 +74,9 @@ extension VerifyJob {
       let name =
         stage == 0
         ? "input embeddings"
-        : stage <= model.runtime.layerCount ? "layer \(stage - 1)" : "output head"
+        : stage <= model.runtime.layerCount
+          ? "layer \(stage - 1)"
+          : result.place.hasPrefix("output_norm") ? "final norm" : "output head"
       return Departure(
         stage: stage, name: name, reason: "its weights are not the reference's (\(result.place))")
     }

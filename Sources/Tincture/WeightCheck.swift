@@ -41,6 +41,9 @@ struct WeightCheck {
   private struct Chunk: Sendable {
     let own: CanonicalTensor
     let other: CanonicalTensor
+    /// For people, and where the tensor acts.
+    let name: String
+    let stage: Int
     let type: StoredType?
     let rows: Range<Int>
   }
@@ -51,32 +54,40 @@ struct WeightCheck {
     var others: [String: CanonicalTensor] = [:]
     for tensor in reference.tensors { others[tensor.name] = tensor }
     var chunks: [Chunk] = []
-    for tensor in candidate.tensors {
-      // A head of its own may be a copy of the embedding that the reference uses for one.
-      let name =
-        tensor.name == "output.weight" && others[tensor.name] == nil
-        ? "token_embd.weight" : tensor.name
-      guard let other = others[name], other.shape == tensor.shape else {
-        result.miss(
-          tensor.name, "is not in the reference, or has another shape there",
-          stage: Self.stage(tensor.name, tensor.layer, candidate))
-        continue
-      }
-      let rowLength = max(1, tensor.shape.rowLength)
-      let count = max(1, Self.elementsPerChunk / rowLength)
-      for first in stride(from: 0, to: tensor.shape.rowCount, by: count) {
+    func hold(_ own: CanonicalTensor, against other: CanonicalTensor, _ name: String, _ stage: Int)
+    {
+      let count = max(1, Self.elementsPerChunk / max(1, own.shape.rowLength))
+      for first in stride(from: 0, to: own.shape.rowCount, by: count) {
         chunks.append(
           Chunk(
-            own: tensor, other: other, type: Self.storedType(tensor),
-            rows: first..<min(tensor.shape.rowCount, first + count)))
+            own: own, other: other, name: name, stage: stage, type: Self.storedType(own),
+            rows: first..<min(own.shape.rowCount, first + count)))
       }
+    }
+    for tensor in candidate.tensors {
+      let stage = Self.stage(tensor.name, tensor.layer, candidate)
+      // A head of its own may be a copy of the embedding that the reference uses for one.
+      let name =
+        tensor.name == Self.head && others[tensor.name] == nil ? Self.embedding : tensor.name
+      guard let other = others[name], other.shape == tensor.shape else {
+        result.miss(
+          tensor.name, "is not in the reference, or has another shape there", stage: stage)
+        continue
+      }
+      hold(tensor, against: other, tensor.name, stage)
     }
     let names = Set(candidate.tensors.map(\.name))
     for tensor in reference.tensors where !names.contains(tensor.name) {
-      // The candidate may leave out a head that is the embedding.
-      if tensor.name == "output.weight" { continue }
-      result.miss(
-        tensor.name, "is missing", stage: Self.stage(tensor.name, tensor.layer, candidate))
+      let stage = Self.stage(tensor.name, tensor.layer, candidate)
+      // Without a head the embedding takes its place, of which the reference's head may be a copy.
+      if tensor.name == Self.head,
+        let embedding = candidate.tensors.first(where: { $0.name == Self.embedding }),
+        embedding.shape == tensor.shape
+      {
+        hold(embedding, against: tensor, Self.embeddingAsHead, stage)
+      } else {
+        result.miss(tensor.name, "is missing", stage: stage)
+      }
     }
     let found = try compare(chunks, resources)
     for (chunk, part) in zip(chunks, found) {
@@ -86,16 +97,22 @@ struct WeightCheck {
       }
       guard part.faultCount > 0 else { continue }
       result.faultCount += part.faultCount
-      if result.tensors.last != chunk.own.name { result.tensors.append(chunk.own.name) }
-      let stage = Self.stage(chunk.own.name, chunk.own.layer, candidate)
-      result.stage = min(result.stage ?? stage, stage)
+      if result.tensors.last != chunk.name { result.tensors.append(chunk.name) }
+      result.stage = min(result.stage ?? chunk.stage, chunk.stage)
     }
     return result
   }
 
-  /// The stage a tensor belongs to.
+  static let head = "output.weight"
+  static let embedding = "token_embd.weight"
+  static let embeddingAsHead = "\(embedding) as output head"
+
+  /// The stage a tensor acts in first: what is in no layer and is not the input's stands behind the layers.
   static func stage(_ name: String, _ layer: Int?, _ model: BoundModel) -> Int {
-    layer.map { $0 + 1 } ?? (name.hasPrefix("output") ? model.layerCount + 1 : 0)
+    if let layer { return layer + 1 }
+    if name.hasPrefix("rope_") { return 1 }
+    let isInput = ["token_embd", "token_types", "position_embd"].contains { name.hasPrefix($0) }
+    return isInput ? 0 : model.layerCount + 1
   }
 
   static func storedType(_ tensor: CanonicalTensor) -> StoredType? {
@@ -157,7 +174,7 @@ struct WeightCheck {
     let length = chunk.own.shape.rowLength
     for row in 0..<chunk.rows.count {
       let range = row * length..<(row + 1) * length
-      let name = "\(chunk.own.name), row \(chunk.rows.lowerBound + row)"
+      let name = "\(chunk.name), row \(chunk.rows.lowerBound + row)"
       if case .block(let format)? = chunk.type {
         blocks(format, own[range], other[range], name, &result)
       } else {

@@ -91,55 +91,76 @@ struct WeightSketcher {
       result.miss(name, words, stage: WeightCheck.stage(name, tensors[name]?.layer, model))
     }
     for tensor in model.tensors where !names.contains(tensor.name) {
-      // A head of its own may be a copy of the embedding.
-      if tensor.name != "output.weight" { missing(tensor.name, "is not in the reference") }
+      if tensor.name != WeightCheck.head { missing(tensor.name, "is not in the reference") }
     }
-    for entry in pack.index.weights {
-      guard let tensor = tensors[entry.tensor] else {
-        if entry.tensor != "output.weight", entry.first == 0 { missing(entry.tensor, "is missing") }
-        continue
-      }
+    func hold(_ tensor: CanonicalTensor, _ entry: WeightFrameEntry, as name: String)
+      throws(TinctureError)
+    {
       guard tensor.shape.rowLength == entry.columnCount,
         tensor.shape.rowCount >= entry.first + entry.rowCount,
         !entry.isWhole || tensor.shape.rowCount == 1
       else {
         missing(entry.tensor, "has another shape than in the reference")
-        continue
+        return
       }
+      let isHead = name == WeightCheck.embeddingAsHead
+      let place = Place(
+        name: name,
+        stage: WeightCheck.stage(isHead ? WeightCheck.head : name, tensor.layer, model))
       if entry.isWhole {
-        try compare(tensor, whole: pack.wholeWeights(entry), limit, cost, into: &result)
+        try compare(tensor, whole: pack.wholeWeights(entry), limit, cost, place, into: &result)
       } else {
-        try compare(tensor, entry, pack, limit, cost, into: &result)
+        try compare(tensor, entry, pack, limit, cost, place, into: &result)
+      }
+    }
+    for entry in pack.index.weights {
+      if let tensor = tensors[entry.tensor] {
+        try hold(tensor, entry, as: entry.tensor)
+      } else if entry.tensor == WeightCheck.head, let embedding = tensors[WeightCheck.embedding] {
+        // Without a head the embedding takes its place, of which the reference's head may be a copy.
+        try hold(embedding, entry, as: WeightCheck.embeddingAsHead)
+      } else if entry.first == 0 {
+        missing(entry.tensor, "is missing")
+      }
+      // A head of its own may be a copy of the embedding that the reference uses for one.
+      if entry.tensor == WeightCheck.embedding, !names.contains(WeightCheck.head),
+        let head = tensors[WeightCheck.head]
+      {
+        try hold(head, entry, as: WeightCheck.head)
       }
     }
     return result
   }
 
+  /// What a tensor is called, and the stage it acts in.
+  private struct Place {
+    let name: String
+    let stage: Int
+  }
+
   private func compare(
     _ tensor: CanonicalTensor, _ entry: WeightFrameEntry, _ pack: ParityPack, _ limit: Double,
-    _ cost: (String) -> Double, into result: inout WeightCheck.Result
+    _ cost: (String) -> Double, _ place: Place, into result: inout WeightCheck.Result
   ) throws(TinctureError) {
     let reference = try pack.weights(entry)
     let own = try about.rounded(sketches(tensor, entry.first..<entry.first + entry.rowCount))
     let rowCost = RowCost(WeightCheck.storedType(tensor), columns: entry.columnCount, cost)
-    let stage = WeightCheck.stage(entry.tensor, tensor.layer, model)
     let stride = about.projectionCount + 1
     for row in 0..<entry.rowCount {
       let range = row * stride..<(row + 1) * stride
       result.add(
         rowCost.ratio(reference[range], own[range]), limit,
-        place: "\(entry.tensor), row \(entry.first + row)", tensor: entry.tensor, stage: stage)
+        place: "\(place.name), row \(entry.first + row)", tensor: place.name, stage: place.stage)
     }
   }
 
   /// A tensor of one row, of which every weight is known.
   private func compare(
     _ tensor: CanonicalTensor, whole reference: [Float], _ limit: Double,
-    _ cost: (String) -> Double, into result: inout WeightCheck.Result
+    _ cost: (String) -> Double, _ place: Place, into result: inout WeightCheck.Result
   ) throws(TinctureError) {
     let own = try WeightCheck.rows(tensor, 0..<1, CanonicalView(model))
     let type = WeightCheck.storedType(tensor)
-    let stage = WeightCheck.stage(tensor.name, tensor.layer, model)
     if case .block(let format)? = type {
       var (error, energy) = (0.0, 0.0)
       for (x, y) in zip(reference, own) {
@@ -147,30 +168,34 @@ struct WeightSketcher {
         energy += Double(x) * Double(x)
       }
       let ratio = error == 0 ? 0 : error / (cost(format.name) * energy)
-      result.add(ratio, limit, place: tensor.name, tensor: tensor.name, stage: stage)
+      result.add(ratio, limit, place: place.name, tensor: place.name, stage: place.stage)
       return
     }
     for (column, pair) in zip(own, reference).enumerated() where pair.0 != pair.1 {
       result.add(
         WeightCheck.ratio(type, of: pair.0, pair.1), limit,
-        place: "\(tensor.name), column \(column)", tensor: tensor.name, stage: stage)
+        place: "\(place.name), column \(column)", tensor: place.name, stage: place.stage)
     }
   }
 }
 
 /// What a row's sketch may be off by, given how the candidate stores the row.
-struct RowCost {
+package struct RowCost {
   /// Squared error over energy, and squared error of any row.
   private let share, least: Double
   /// Squared error of the squared length over its square; nil where the length may change.
   private let lengthShare: Double?
+  /// Whether a sum may be off by one step of its rounding more: where rows differ less than sums are rounded, two that
+  /// are nearly equal can be rounded apart.
+  private let allowsStep: Bool
 
   /// Blocks: what the format costs, and the eleven bits of the sums. Floats: a quarter of what rounding costs, as `limit`
   /// is many times the cost and rounding of floats is not: with 40 a row of BF16 may have 11 times its expected error,
   /// which 8 sums show of an honest row in less than one of 10^14 cases. F32 holds every value: sums and lengths are those of the
   /// reference, rounded alike; a sum on the border of two roundings is let pass.
-  init(_ type: StoredType?, columns: Int, _ cost: (String) -> Double) {
+  package init(_ type: StoredType?, columns: Int, _ cost: (String) -> Double) {
     let own = cost(type?.description ?? "")
+    allowsStep = type == .element(.f16)
     switch type {
     case .element(.f16)?:
       // The smallest halves have an absolute error.
@@ -181,14 +206,27 @@ struct RowCost {
     }
   }
 
+  /// How far apart the halves are that `sum` over `length` is kept as, in units of `sum`; a rounded sum's own half counts.
+  private static func step(_ sum: Double, _ length: Double) -> Double {
+    guard length > 0 else { return 0 }
+    let share = max(sum / length, 0x1p-14)
+    // A little more, as sum and length are rounded too.
+    return length * share.binade * 0x1p-10 * (1 + 0x1p-10)
+  }
+
   /// Squared error in multiples of what may be: of the sums or, where that counts, of the squared length.
-  func ratio(_ reference: ArraySlice<Float>, _ own: ArraySlice<Float>) -> Double {
+  package func ratio(_ reference: ArraySlice<Float>, _ own: ArraySlice<Float>) -> Double {
     var square = 0.0
+    let energy = Double(reference.first ?? 0)
+    let length = energy.squareRoot()
     for (x, y) in zip(reference.dropFirst(), own.dropFirst()) {
-      square += (Double(x) - Double(y)) * (Double(x) - Double(y))
+      var distance = abs(Double(x) - Double(y))
+      if allowsStep, distance > 0 {
+        distance = max(0, distance - Self.step(max(abs(Double(x)), abs(Double(y))), length))
+      }
+      square += distance * distance
     }
     square /= Double(reference.count - 1)
-    let energy = Double(reference.first ?? 0)
     let sums = square == 0 ? 0 : square / (share * energy + least)
     let change = Double(own.first ?? 0) - energy
     guard let lengthShare, change != 0 else { return sums }

@@ -219,7 +219,7 @@ import TinctureTestSupport
       ("llama.attention.layer_norm_rms_epsilon", .float32(.nan), "gguf.metadata"),
       ("llama.rope.dimension_count", .uint32(4), "gguf.metadata"),
       ("llama.rope.freq_base", .float32(-1), "gguf.metadata"),
-      ("llama.rope.scaling.type", .string("longrope"), "runtime.metadata"),
+      ("llama.rope.scaling.type", .string("longrope"), "gguf.metadata"),
       ("llama.context_length", nil, "gguf.metadata"),
     ] as [(String, GGUFValue?, String)])
   func metadataThatContradictsTheTensorsIsAnError(
