@@ -61,6 +61,20 @@ public struct AddedToken: Sendable, Hashable {
       isWord: try StepReader.flag(node, "single_word", false))
   }
 
+  /// The error of an added token that has the id of a token which texts contain.
+  func contradiction(
+    _ trained: [UInt8], _ files: String, folder: String, more: String = ""
+  ) -> TinctureError {
+    TinctureError(
+      .init("tokenizer.contradiction", .invalidInput),
+      "an added token has the id \(id), which belongs to another token",
+      place: .init(file: Folder.join(folder, origin)),
+      expected: "\"\(String(decoding: trained, as: UTF8.self))\", as in \(files)",
+      found: "\"\(text)\"" + more,
+      advice: "give the added token an id of its own, or take all tokenizer files from the model's own folder; "
+        + "a spare token is renamed in model.vocab of tokenizer.json too")
+  }
+
   /// Whether the text reads like a control token though it may not be marked so.
   ///
   /// Source: llama.cpp `conversion/base.py`, does_token_look_special.

@@ -32,6 +32,7 @@ extension Vocabulary {
     }
     var replaced: [String] = []
     for token in added {
+      try checkReplaced(token, model, files)
       if token.id < pieces.count, !pieces[token.id].elementsEqual(token.content) {
         replaced.append("\(pieces.text(token.id)) → \(token.text)")
       }
@@ -74,6 +75,19 @@ extension Vocabulary {
     vocabulary.noteFlags(added + (files.json?.addedTokens ?? []).filter { !added.contains($0) })
     vocabulary.setPreparation(request, model)
     return vocabulary
+  }
+
+  /// Without a tokenizer.json, whose `model.vocab` is held against the model when it is read, an added token may take
+  /// the place of a spare or control piece only.
+  private static func checkReplaced(
+    _ token: AddedToken, _ model: SentencePieceModel, _ files: TokenizerFiles
+  ) throws(TinctureError) {
+    guard files.json == nil, token.id < model.pieces.count,
+      !model.isReplaceable(token.id),
+      !model.pieces[token.id].elementsEqual(token.content)
+    else { return }
+    throw token.contradiction(
+      Array(model.pieces[token.id]), "tokenizer.model", folder: files.folder)
   }
 
   private mutating func setPreparation(_ request: Request, _ model: SentencePieceModel) {

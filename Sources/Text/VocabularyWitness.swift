@@ -54,6 +54,8 @@ struct VocabularyWitness {
     }
     try checkKind(kind, path)
     var findings = Findings(
+      renamed: Dictionary(
+        (renamed + added).filter(renames).map { ($0.id, $0) }, uniquingKeysWith: { $1 }),
       added: Dictionary(
         (renamed + added).map { ($0.id, $0.content) }, uniquingKeysWith: { $1 }))
     let vocabulary = try node.member("vocab")
@@ -69,6 +71,7 @@ struct VocabularyWitness {
       seen = try compareMembers(of: vocabulary, &findings)
     }
     if seen < texts.count { try findMissing(in: vocabulary, &findings) }
+    if !findings.renamed.isEmpty { try checkRenamed(in: vocabulary, &findings) }
     if let first = findings.first { throw contradiction(first, findings.count, path) }
     var notes = findings.notes(name, isReplaced: model == nil)
     if let note = try checkMerges(node) { notes.append(note) }
@@ -82,10 +85,14 @@ struct VocabularyWitness {
     /// What tokenizer.json and the other file say; nil where there is no such token.
     let json: [UInt8]?
     let other: [UInt8]?
+    /// The added token of the id, when it is what differs.
+    var added: AddedToken?
   }
 
   private struct Findings {
-    /// Texts of added tokens by id.
+    /// Added tokens of another text than this file's, by id.
+    let renamed: [Int: AddedToken]
+    /// Texts of all added tokens by id.
     let added: [Int: [UInt8]]
     /// The contradiction of the smallest id.
     private(set) var first: Difference?
@@ -94,7 +101,10 @@ struct VocabularyWitness {
     private(set) var spare: [String] = []
     private var spareCount = 0
 
-    init(added: [Int: [UInt8]]) { self.added = added }
+    init(renamed: [Int: AddedToken], added: [Int: [UInt8]]) {
+      self.renamed = renamed
+      self.added = added
+    }
 
     mutating func add(_ difference: Difference) {
       count += 1
@@ -152,13 +162,12 @@ struct VocabularyWitness {
       }
       if isSame { return }
     }
-    let own = try text.stringBytes()
     let other = id >= 0 && id < texts.count ? Array(texts[id]) : nil
+    let own = try text.stringBytes()
+    // Renamed tokens come last; a further one must be an added one.
+    guard findings.renamed[id] == nil, findings.added[id] != own else { return }
     let difference = Difference(id: id, json: own, other: other)
-    if findings.added[id] == own {
-      // A renamed piece of a tokenizer.model is told with the vocabulary that is written.
-      if model == nil, other != nil { findings.addSpare(difference) }
-    } else if let other,
+    if let other,
       isSpare(id) || Self.looksSpare(own) || Self.looksSpare(other) || isByte(id, own)
     {
       findings.addSpare(difference)
@@ -190,6 +199,56 @@ struct VocabularyWitness {
     }
   }
 
+  private func renames(_ token: AddedToken) -> Bool {
+    token.id < texts.count && !texts[token.id].elementsEqual(token.content)
+  }
+
+  /// Added tokens that give a token of this file another text.
+  ///
+  /// Rule: `model.vocab` must have the new text, or not have the id, which then must be that of a spare or control token:
+  /// transformers gives an added token whose text `model.vocab` lacks an id of its own. Beside a tokenizer.model the
+  /// renamed pieces are told with the vocabulary that is written.
+  private func checkRenamed(
+    in vocabulary: JSON, _ findings: inout Findings
+  ) throws(TinctureError) {
+    var left = findings.renamed
+    func check(_ text: JSON, _ id: Int) throws(TinctureError) {
+      guard let token = left.removeValue(forKey: id) else { return }
+      let own = try text.stringBytes()
+      let other = Array(texts[id])
+      if own == token.content {
+        if model == nil { findings.addSpare(Difference(id: id, json: own, other: other)) }
+      } else {
+        // The one of both that this file does not say.
+        findings.add(
+          own == other
+            ? Difference(id: id, json: token.content, other: other, added: token)
+            : Difference(id: id, json: own, other: other))
+      }
+    }
+    if vocabulary.kind == .array {
+      for (id, entry) in try vocabulary.array().enumerated() where left[id] != nil {
+        if let text = entry.elements.first(where: { _ in true }) { try check(text, id) }
+      }
+    } else {
+      for (key, value) in try vocabulary.object() { try check(key, value.int()) }
+    }
+    for (id, token) in left.sorted(by: { $0.key < $1.key }) {
+      let difference = Difference(
+        id: id, json: token.content, other: Array(texts[id]), added: token)
+      if !isReplaceable(id) {
+        findings.add(difference)
+      } else if model == nil {
+        findings.addSpare(difference)
+      }
+    }
+  }
+
+  /// Whether no text has the token, so that an added token may take its id.
+  private func isReplaceable(_ id: Int) -> Bool {
+    model?.isReplaceable(id) ?? Self.looksSpare(Array(texts[id]))
+  }
+
   /// Whether the token is the byte that is `text`: transformers writes Gemma's `<0x09>` as a tab
   /// (convert_slow_tokenizer.py, GemmaConverter), and both give a text the same id.
   private func isByte(_ id: Int, _ text: [UInt8]) -> Bool {
@@ -202,7 +261,7 @@ struct VocabularyWitness {
   private func isSpare(_ id: Int) -> Bool { model?.types[id] == .unused }
 
   /// `<unused7>`, `[unused7]`, `<reserved_106>`: kept free for fine-tunes.
-  private static func looksSpare(_ text: [UInt8]) -> Bool {
+  static func looksSpare(_ text: [UInt8]) -> Bool {
     guard text.last == UInt8(ascii: ">") || text.last == UInt8(ascii: "]") else { return false }
     return ["<unused", "[unused", "<reserved", "<|reserved", "<extra_id"].contains {
       text.starts(with: $0.utf8)
@@ -225,6 +284,10 @@ struct VocabularyWitness {
 
   private func contradiction(_ first: Difference, _ count: Int, _ path: String) -> TinctureError {
     let more = count > 1 ? "; \(count) ids differ" : ""
+    if let token = first.added {
+      return token.contradiction(
+        first.other ?? [], name, folder: Folder.split(path).folder, more: more)
+    }
     return TinctureError(
       .init("tokenizer.contradiction", .invalidInput),
       "tokenizer.json and \(name) say different things of token \(first.id)",

@@ -121,6 +121,63 @@ import TinctureTestSupport
       })
   }
 
+  private func refusal(_ checkpoint: EditedCheckpoint, _ verb: String = "inspect") throws -> JSON {
+    let result = try Tool.run([verb, checkpoint.path, "--json"])
+    #expect(result.status == 3, "\(result.output)")
+    return try object(result).member("error")
+  }
+
+  /// transformers gives an added token whose text `model.vocab` lacks an id of its own.
+  @Test func addedTokensInThePlaceOfOthers() throws {
+    func rename(
+      _ text: String, inModel: Bool = false, file: String
+    ) throws -> (EditedCheckpoint, Int) {
+      let checkpoint = try copy("gemma3")
+      var id = -1
+      try editVocabulary(checkpoint) { vocabulary in
+        id = try #require(vocabulary[text] as? Int)
+        if inModel { vocabulary["<think>"] = vocabulary.removeValue(forKey: text) }
+      }
+      if inModel {
+        // Merges name the tokens of a tokenizer.json.
+        try edit(checkpoint) { $0["merges"] = [[String]]() }
+      }
+      if file == "added_tokens.json" {
+        try checkpoint.write(#"{"<think>": \#(id)}"#, to: file)
+        return (checkpoint, id)
+      }
+      try checkpoint.set(
+        ["added_tokens_decoder": #"{"\#(id)": {"content": "<think>", "special": true}}"#],
+        file: file)
+      return (checkpoint, id)
+    }
+    let files = ["added_tokens.json", "tokenizer_config.json"]
+    for (text, file) in [("as", files[0]), ("as", files[1]), ("<unused2>", files[0])] {
+      let (checkpoint, id) = try rename(text, file: file)
+      let error = try refusal(checkpoint)
+      #expect(try error.member("code").string() == "tokenizer.contradiction", "\(text) \(file)")
+      #expect(try error.member("message").string().contains("has the id \(id), which belongs"))
+      #expect(try error.member("expected").string() == "\"\(text)\", as in tokenizer.model")
+      #expect(try error.member("found").string() == "\"<think>\"")
+      let place = try error.member("place").member("file").string()
+      #expect(place == checkpoint.folder.path(file))
+    }
+    let (agreed, _) = try rename("<unused2>", inModel: true, file: files[1])
+    #expect(try notes(agreed).contains { $0.contains("<unused2> → <think>") })
+    // tokenizer.model alone: a spare piece may be renamed, a trained one not.
+    for (text, isSpare) in [("<unused2>", true), ("as", false), ("<0x41>", false)] {
+      let (checkpoint, _) = try rename(text, file: files[1])
+      try FileManager.default.removeItem(atPath: checkpoint.folder.path("tokenizer.json"))
+      if isSpare {
+        #expect(try notes(checkpoint).contains { $0.contains("\(text) → <think>") })
+      } else {
+        let error = try refusal(checkpoint)
+        #expect(try error.member("code").string() == "tokenizer.contradiction")
+        #expect(try error.member("expected").string() == "\"\(text)\", as in tokenizer.model")
+      }
+    }
+  }
+
   /// As transformers' converter of Gemma writes the byte 9 as a tab; the tiny vocabularies have a tab of their own.
   @Test func aByteWrittenAsItself() throws {
     let checkpoint = try copy("llama")
