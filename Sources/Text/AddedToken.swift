@@ -71,8 +71,9 @@ public struct AddedToken: Sendable, Hashable {
       place: .init(file: Folder.join(folder, origin)),
       expected: "\"\(String(decoding: trained, as: UTF8.self))\", as in \(files)",
       found: "\"\(text)\"" + more,
-      advice: "give the added token an id of its own, or take all tokenizer files from the model's own folder; "
-        + "a spare token is renamed in model.vocab of tokenizer.json too")
+      advice:
+        "give the added token an id of its own, or take all tokenizer files from the model's own "
+        + "folder; a spare token is renamed in model.vocab of tokenizer.json too")
   }
 
   /// Whether the text reads like a control token though it may not be marked so.

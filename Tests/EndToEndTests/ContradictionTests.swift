@@ -138,10 +138,6 @@ import TinctureTestSupport
         id = try #require(vocabulary[text] as? Int)
         if inModel { vocabulary["<think>"] = vocabulary.removeValue(forKey: text) }
       }
-      if inModel {
-        // Merges name the tokens of a tokenizer.json.
-        try edit(checkpoint) { $0["merges"] = [[String]]() }
-      }
       if file == "added_tokens.json" {
         try checkpoint.write(#"{"<think>": \#(id)}"#, to: file)
         return (checkpoint, id)
@@ -176,6 +172,43 @@ import TinctureTestSupport
         #expect(try error.member("expected").string() == "\"\(text)\", as in tokenizer.model")
       }
     }
+  }
+
+  /// llama.cpp ends at a text that needs a byte without a piece (looked for by its text, whatever its type).
+  @Test func bytesWithoutAPiece() throws {
+    func replace(_ text: String, by other: String, in path: String) throws {
+      var data = try Data(contentsOf: URL(fileURLWithPath: path))
+      let range = try #require(data.range(of: Data(text.utf8)))
+      data.replaceSubrange(range, with: Data(other.utf8))
+      try data.write(to: URL(fileURLWithPath: path))
+    }
+    func check(_ error: JSON) throws {
+      #expect(try error.member("code").string() == "tokenizer.bytes")
+      let expected = try error.member("expected").string()
+      #expect(expected == "pieces <0x00> to <0xFF>, of which <0x0B> is the first that is missing")
+    }
+    for other in ["<0xZZ>", "<0x0b>"] {
+      let checkpoint = try copy("llama")
+      let output = checkpoint.folder.path("whole.gguf")
+      #expect(try Tool.run(["convert", checkpoint.path, "-o", output]).status == 0)
+      try FileManager.default.removeItem(atPath: checkpoint.folder.path("tokenizer.json"))
+      try replace("<0x0B>", by: other, in: checkpoint.folder.path("tokenizer.model"))
+      let result = try Tool.run(["inspect", checkpoint.path, "--json"])
+      #expect(result.status == 4, "\(result.output)")
+      try check(try object(result).member("error"))
+      try replace("<0x0B>", by: other, in: output)
+      let words = ["quantize", output, "-o", checkpoint.folder.path("q.gguf"), "--json"]
+      let again = try Tool.run(words + ["--recipe", "q8_0"])
+      #expect(again.status == 3, "\(again.output)")
+      let error = try object(again).member("error")
+      let expected = try error.member("expected").string()
+      #expect(expected.contains("<0x0B> is the first that is missing"), "\(expected)")
+    }
+    let json = try copy("llama")
+    try FileManager.default.removeItem(atPath: json.folder.path("tokenizer.model"))
+    try editVocabulary(json) { $0["<0xZZ>"] = $0.removeValue(forKey: "<0x0B>") }
+    try check(
+      try object(Tool.run(["inspect", json.path, "--json"])).member("error"))
   }
 
   /// As transformers' converter of Gemma writes the byte 9 as a tab; the tiny vocabularies have a tab of their own.
