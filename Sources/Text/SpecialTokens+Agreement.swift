@@ -60,7 +60,7 @@ extension SpecialTokens {
     return "\(chosen) counts, which the post-processor of tokenizer.json puts there"
   }
 
-  private func list(_ ids: [Int]) -> String {
+  func list(_ ids: [Int]) -> String {
     ids.count == 1 ? "\(ids[0])" : "[" + ids.map(String.init).joined(separator: ", ") + "]"
   }
 

@@ -21,7 +21,8 @@ public struct SpecialTokens: Sendable {
   ///   - idOf: the id of a text in the vocabulary.
   ///   - textOf: the text of an id, for telling which end tokens llama.cpp knows by itself.
   /// - Throws: `tokenizer.specialToken` when a file names a begin, end or padding token that does not exist: the
-  ///   library would give it an id that no row of the embedding has.
+  ///   library would give it an id that no row of the embedding has; `tokenizer.contradiction` when the post-processor
+  ///   gives a token another id than the vocabulary.
   package init(
     _ files: TokenizerFiles, tokenCount: Int, isWordPiece: Bool,
     idOf: ([UInt8]) -> Int?, textOf: (Int) -> [UInt8]?
@@ -42,6 +43,7 @@ public struct SpecialTokens: Sendable {
       names[.eos] = names[.eos] ?? names[.sep]
     }
     for step in files.json?.postProcessor ?? [] { read(step) }
+    try checkPostProcessor(files, idOf)
 
     for role in roles {
       guard let flag = files.config.addFlags[role] else { continue }
@@ -122,6 +124,26 @@ public struct SpecialTokens: Sendable {
   }
 
   // MARK: The post-processor
+
+  /// The library puts the ids of the post-processor around a text, llama.cpp those of the tokens.
+  private func checkPostProcessor(
+    _ files: TokenizerFiles, _ idOf: ([UInt8]) -> Int?
+  ) throws(TinctureError) {
+    guard let json = files.json else { return }
+    for token in json.specialIDs {
+      let name = Array(token.name.utf8)
+      let added = json.addedTokens.first { $0.content == name }?.id
+      guard let id = added ?? idOf(name), token.ids != [id] else { continue }
+      throw TinctureError(
+        .init("tokenizer.contradiction", .invalidInput),
+        "the post-processor gives \"\(token.name)\" another id than the vocabulary",
+        place: .init(file: json.path, key: "post_processor"),
+        expected: "\(id), as in the vocabulary", found: list(token.ids),
+        advice:
+          "correct the ids of the post-processor, which transformers puts around a text, or save the "
+          + "tokenizer anew")
+    }
+  }
 
   private mutating func read(_ step: PostProcessorStep) {
     switch step {

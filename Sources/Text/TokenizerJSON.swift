@@ -33,6 +33,8 @@ public struct TokenizerJSON: Sendable {
   public let preTokenizer: [PreTokenizerStep]
   public let postProcessor: [PostProcessorStep]
   public let decoder: [DecoderStep]
+  /// The ids that the post-processor gives its special tokens, which must be those of their texts.
+  let specialIDs: [StepReader.SpecialIDs]
   /// In what the file differs, without consequence, from the tokenizer.model or vocab.txt beside it.
   let differences: [String]
 
@@ -98,6 +100,9 @@ public struct TokenizerJSON: Sendable {
       root["pre_tokenizer"], list: "pretokenizers", StepReader.preTokenizer)
     postProcessor = try StepReader.flatten(
       root["post_processor"], list: "processors", StepReader.postProcessor)
+    specialIDs = try StepReader.flatten(
+      root["post_processor"], list: "processors", StepReader.specialIDs
+    ).flatMap { $0 }
     decoder = try StepReader.flatten(root["decoder"], list: "decoders", StepReader.decoder)
     if model == .unigram || isSuperfluous(model, byteFallback) {
       vocabulary = nil

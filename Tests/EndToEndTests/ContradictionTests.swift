@@ -314,6 +314,40 @@ import TinctureTestSupport
     #expect(try id(checkpoint, "padding") == .uint32(4))
   }
 
+  /// The library puts the post-processor's ids around a text, whatever the vocabulary says.
+  @Test func idsOfThePostProcessor() throws {
+    let template = try copy("llama")
+    func processor(_ id: Int) -> String {
+      #"{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, "#
+        + #"{"Sequence": {"id": "A", "type_id": 0}}], "pair": [], "special_tokens": "#
+        + #"{"<s>": {"id": "<s>", "ids": [\#(id)], "tokens": ["<s>"]}, "#
+        + #""</s>": {"id": "</s>", "ids": [9], "tokens": ["</s>"]}}}"#
+    }
+    // What the template does not use does not matter.
+    try template.set(["post_processor": processor(1)], file: "tokenizer.json")
+    _ = try notes(template)
+    try template.set(["post_processor": processor(0)], file: "tokenizer.json")
+    let error = try contradiction(template)
+    #expect(try error.member("message").string().contains("gives \"<s>\" another id"))
+    #expect(try error.member("expected").string() == "1, as in the vocabulary")
+    #expect(try error.member("found").string() == "0")
+    let pair = try copy("bert-uncased")
+    let ids = try lines(pair).enumerated().filter { ["[SEP]", "[CLS]"].contains($0.element) }
+    let separator = try #require(ids.first { $0.element == "[SEP]" }?.offset)
+    let classifier = try #require(ids.first { $0.element == "[CLS]" }?.offset)
+    for shift in [0, 1] {
+      let text =
+        #"{"type": "BertProcessing", "sep": ["[SEP]", \#(separator + shift)], "#
+        + #""cls": ["[CLS]", \#(classifier)]}"#
+      try pair.set(["post_processor": text], file: "tokenizer.json")
+      if shift == 0 {
+        _ = try notes(pair)
+      } else {
+        #expect(try contradiction(pair).member("found").string() == "\(separator + 1)")
+      }
+    }
+  }
+
   @Test func listsThatHoldTheTokenAgree() throws {
     let checkpoint = try copy("llama")
     let before = try notes(checkpoint)
