@@ -50,6 +50,16 @@ public struct TokenizerJSON: Sendable {
       }
   }
 
+  /// Whether the normalizer or the pre-tokenizer writes spaces as SentencePiece does.
+  var marksSpaces: Bool {
+    normalizer.contains(.replace(.literal(" "), with: "\u{2581}"))
+      || normalizer.contains(.replace(.regex(" "), with: "\u{2581}"))
+      || preTokenizer.contains {
+        if case .metaspace(replacement: "\u{2581}", _, _) = $0 { return true }
+        return false
+      }
+  }
+
   /// - Throws: `tokenizer.model` (unsupported) for a BPE that marks parts of words, as no engine here does.
   func checkUnmarked() throws(TinctureError) {
     guard continuingPrefix.isEmpty, wordEnd.isEmpty else {

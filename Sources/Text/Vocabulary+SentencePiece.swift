@@ -74,6 +74,7 @@ extension Vocabulary {
     vocabulary.addsBOSByDefault = !isUnigram
     vocabulary.noteFlags(added + (files.json?.addedTokens ?? []).filter { !added.contains($0) })
     vocabulary.setPreparation(request, model)
+    if let json = files.json { vocabulary.notePreparation(of: json, model) }
     return vocabulary
   }
 
@@ -108,6 +109,20 @@ extension Vocabulary {
       notes.append(
         "tokenizer.model normalizes text (\(model.normalizerName)); llama.cpp does not for this kind: a text "
           + "that is not in that form becomes other tokens")
+    }
+  }
+
+  /// Notes what a tokenizer.json beside the model does otherwise with text, so that transformers cuts it otherwise.
+  private mutating func notePreparation(of json: TokenizerJSON, _ model: SentencePieceModel) {
+    if model.algorithm == .bytePair, !json.byteFallback, model.types.contains(.byte) {
+      notes.append(
+        "tokenizer.json has byte_fallback false, tokenizer.model has pieces for bytes: transformers "
+          + "gives a character without a token the unknown token, llama.cpp its bytes")
+    }
+    if model.escapesWhitespaces, !json.marksSpaces {
+      notes.append(
+        "tokenizer.json does not write spaces as \u{2581}, tokenizer.model does: transformers cuts text "
+          + "with spaces into other tokens than llama.cpp")
     }
   }
 

@@ -73,9 +73,8 @@ struct VocabularyWitness {
     if seen < texts.count { try findMissing(in: vocabulary, &findings) }
     if !findings.renamed.isEmpty { try checkRenamed(in: vocabulary, &findings) }
     if let first = findings.first { throw contradiction(first, findings.count, path) }
-    var notes = findings.notes(name, isReplaced: model == nil)
-    if let note = try checkMerges(node) { notes.append(note) }
-    return notes
+    let notes = findings.notes(name, isReplaced: model == nil)
+    return try notes + checkMerges(node)
   }
 
   // MARK: Texts
@@ -318,30 +317,48 @@ struct VocabularyWitness {
 
   // MARK: Merges
 
-  /// A note when merges do not come in the order of the scores, which is the order llama.cpp merges in.
-  private func checkMerges(_ node: JSON) throws(TinctureError) -> String? {
-    guard let model, model.algorithm == .bytePair, let list = node.present("merges") else {
-      return nil
-    }
+  /// Notes when merges do not come in the order of the scores, which is the order llama.cpp merges in, or when there is
+  /// none for a piece that llama.cpp merges two others into.
+  private func checkMerges(_ node: JSON) throws(TinctureError) -> [String] {
+    guard let model, model.algorithm == .bytePair else { return [] }
     var walk = ScoreWalk(model)
+    var notes: [String] = []
+    if let list = node.present("merges"), let (rank, text) = try firstFault(list, &walk) {
+      notes.append(
+        "merge \(rank) of tokenizer.json, which makes \(Self.quoted(text)), does not come in the order "
+          + "of tokenizer.model's scores: \(Self.cutsOtherwise), which goes by the scores")
+    }
+    let (count, first) = walk.unmade()
+    if let first {
+      notes.append(
+        "\(count) \(count == 1 ? "piece" : "pieces") of tokenizer.model that two others make "
+          + "\(count == 1 ? "has" : "have") no merge in tokenizer.json, the first "
+          + "\(Self.quoted(Array(model.pieces[first]))): \(Self.cutsOtherwise), which needs none")
+    }
+    return notes
+  }
+
+  private static let cutsOtherwise =
+    "transformers cuts some texts into other tokens than llama.cpp"
+
+  /// The first merge out of order, every merge being stepped through.
+  private func firstFault(
+    _ list: JSON, _ walk: inout ScoreWalk
+  ) throws(TinctureError) -> (Int, [UInt8])? {
     let count = try list.array().count
-    let fault = try list.withRaw { (raw, first) throws(TinctureError) -> (Int, [UInt8])? in
+    return try list.withRaw { (raw, first) throws(TinctureError) -> (Int, [UInt8])? in
+      var fault: (Int, [UInt8])?
       var merge = first
       for rank in 0..<count {
         if !Self.isNext(raw, merge, &walk) {
           var text: [UInt8] = []
           try TrainedVocabulary.readMerge(list.node(number: merge), into: &text)
-          if !walk.follows(text) { return (rank, text) }
+          if !walk.follows(text), fault == nil { fault = (rank, text) }
         }
         merge = raw.next(merge)
       }
-      return nil
+      return fault
     }
-    guard let (rank, text) = fault else { return nil }
-    return
-      "merge \(rank) of tokenizer.json, which makes \(VocabularyWitness.quoted(text)), does not come in the order of "
-      + "tokenizer.model's scores: transformers cuts some texts into other tokens than llama.cpp, which goes by the "
-      + "scores"
   }
 
   /// Whether the merge is spelled plainly and makes one of the pieces that come next by score.
@@ -364,6 +381,8 @@ private struct ScoreWalk {
   /// Trained pieces, the greatest score first.
   private let order: [Int32]
   private var position = 0
+  /// Whether a merge makes the piece, by place in `order`.
+  private var isMade: [Bool]
   /// Texts and their places in `order`, made when a merge leaves the order of ids.
   private var index: (table: TokenTable, places: [Int32])?
 
@@ -374,6 +393,7 @@ private struct ScoreWalk {
     let isSorted = zip(trained, trained.dropFirst()).allSatisfy { scores[$0] >= scores[$1] }
     order = (isSorted ? trained : trained.sorted { (-scores[$0], $0) < (-scores[$1], $1) })
       .map { Int32(truncatingIfNeeded: $0) }
+    isMade = [Bool](repeating: false, count: order.count)
   }
 
   /// Whether the text of both parts together is one of the next three pieces: several merges make one piece, and most
@@ -385,6 +405,7 @@ private struct ScoreWalk {
     for place in position..<min(position + 3, order.count)
     where model.pieces.equals(Int(order[place]), left, right) {
       position = place
+      isMade[place] = true
       return true
     }
     return false
@@ -401,9 +422,32 @@ private struct ScoreWalk {
     guard let index, let piece = index.table.find(bytes), index.places[piece] >= 0 else {
       return true
     }
+    isMade[Int(index.places[piece])] = true
     guard model.scores[piece] <= model.scores[Int(order[position])] else { return false }
     position = Int(index.places[piece])
     return true
+  }
+
+  /// Trained pieces that no merge makes though two pieces together are their text: how many, and the one that llama.cpp
+  /// would make first.
+  func unmade() -> (count: Int, first: Int?) {
+    let candidates = order.indices.filter { !isMade[$0] && isLong(Int(order[$0])) }
+    guard !candidates.isEmpty else { return (0, nil) }
+    let table = TokenTable(model.pieces) { _ in true }
+    let unmade = candidates.filter { place in
+      let text = model.pieces[Int(order[place])]
+      return text.indices.dropFirst().contains { split in
+        text[split] & 0xC0 != 0x80 && table.find(text[..<split]) != nil
+          && table.find(text[split...]) != nil
+      }
+    }
+    return (unmade.count, unmade.first.map { Int(order[$0]) })
+  }
+
+  /// Whether the piece is more than one character.
+  private func isLong(_ piece: Int) -> Bool {
+    let text = model.pieces[piece]
+    return text.indices.dropFirst().contains { text[$0] & 0xC0 != 0x80 }
   }
 
   private func makeIndex() -> (TokenTable, [Int32]) {

@@ -237,6 +237,51 @@ import TinctureTestSupport
     #expect(told.count == 1 && told[0].contains("which makes \"he\""), "\(told)")
   }
 
+  @Test func mergesThatAreMissing() throws {
+    for model in ["llama", "gemma3"] {
+      let checkpoint = try copy(model)
+      #expect(try !notes(checkpoint).contains { $0.contains("no merge") })
+      var merges: [Any] = []
+      var kept: Set<String> = []
+      var lost: Set<String> = []
+      try edit(checkpoint) { model in
+        merges = try #require(model["merges"] as? [Any])
+        func made(_ merge: Any) -> String {
+          (merge as? [String])?.joined()
+            ?? "\(merge)".split(separator: " ", maxSplits: 1).joined()
+        }
+        let half = merges.count / 2
+        kept = Set(merges[..<half].map(made))
+        lost = Set(merges[half...].map(made)).subtracting(kept)
+        model["merges"] = Array(merges[..<half])
+      }
+      let told = try notes(checkpoint).filter { $0.contains("no merge in tokenizer.json") }
+      #expect(told.count == 1 && told[0].hasPrefix("\(lost.count) pieces"), "\(told), \(lost.count)")
+      try edit(checkpoint) { $0["merges"] = [Any]() }
+      let all = try notes(checkpoint).filter { $0.contains("no merge in tokenizer.json") }
+      #expect(all.count == 1 && all[0].hasPrefix("\(lost.count + kept.count) pieces"), "\(all)")
+    }
+  }
+
+  @Test func textPreparedOtherwise() throws {
+    let checkpoint = try copy("llama")
+    try edit(checkpoint) { $0["byte_fallback"] = false }
+    #expect(try notes(checkpoint).contains { $0.hasPrefix("tokenizer.json has byte_fallback false") })
+    try edit(checkpoint) { $0["byte_fallback"] = true }
+    #expect(try !notes(checkpoint).contains { $0.contains("byte_fallback") })
+    func marks() throws -> Bool {
+      try !notes(checkpoint).contains { $0.contains("does not write spaces as \u{2581}") }
+    }
+    #expect(try marks())
+    try checkpoint.set(
+      ["normalizer": "null", "pre_tokenizer": "null"], file: "tokenizer.json")
+    #expect(try !marks())
+    try checkpoint.set(
+      ["pre_tokenizer": #"{"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first"}"#],
+      file: "tokenizer.json")
+    #expect(try marks())
+  }
+
   @Test func tokenizersOfDifferentKinds() throws {
     let checkpoint = try copy("llama")
     try edit(checkpoint) { $0["type"] = "WordPiece" }
