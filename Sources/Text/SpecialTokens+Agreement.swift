@@ -10,7 +10,10 @@ extension SpecialTokens {
   func disagreements(_ files: TokenizerFiles, idOf: ([UInt8]) -> Int?) -> [String] {
     var notes: [String] = []
     for role in SpecialRole.named {
-      if let other = files.config.otherNames[role], let name = files.config.names[role] {
+      // A name that the vocabulary lacks is told already.
+      if let other = files.config.otherNames[role], let name = files.config.names[role],
+        idOf(name) != nil
+      {
         let isLegacy = files.config.addedTokens.isEmpty
         notes.append(
           "tokenizer_config.json names \(quoted(name)) the \(role.rawValue) token, special_tokens_map.json "

@@ -76,6 +76,7 @@ public struct SpecialTokens: Sendable {
       set(role, id, below: tokenCount, "the vocabulary")
     }
     addEndTokens(files, tokenCount: tokenCount, textOf: textOf)
+    notes += files.notes
     let listed = added + files.config.addedTokens + files.addedTokens
     notes += disagreements(files) { name in
       listed.first { $0.content == name }?.id ?? idOf(name)
@@ -106,9 +107,12 @@ public struct SpecialTokens: Sendable {
         idOf(name) == nil, !added.contains(where: { $0.content == name })
       else { continue }
       guard [.bos, .eos, .pad].contains(role) else {
+        let other = standIn(for: role, files, added, idOf)
+        names[role] = other?.name
         notes.append(
           "\(Folder.split(origin).name) names the \(role.rawValue) token \"\(text(name))\", which the vocabulary "
-            + "does not have: left out")
+            + "does not have: "
+            + (other.map { "\"\(text($0.name))\" of \($0.file) counts" } ?? "left out"))
         continue
       }
       throw TinctureError(
@@ -121,6 +125,27 @@ public struct SpecialTokens: Sendable {
           "name the token that the model was trained with, or set the field to null if there is none"
       )
     }
+  }
+
+  /// The token that another file names for a role, if the vocabulary has it.
+  private func standIn(
+    for role: SpecialRole, _ files: TokenizerFiles, _ added: [AddedToken], _ idOf: ([UInt8]) -> Int?
+  ) -> (name: [UInt8], file: String)? {
+    var candidates: [(name: [UInt8]?, file: String)] = [
+      (files.config.otherNames[role], "special_tokens_map.json")
+    ]
+    if role == .unk {
+      candidates.append((files.json?.unknownToken, "tokenizer.json"))
+      if let model = files.sentencePiece {
+        let piece = model.types.firstIndex(of: .unknown).map { Array(model.pieces[$0]) }
+        candidates.append((piece, "tokenizer.model"))
+      }
+    }
+    for case (let name?, let file) in candidates
+    where idOf(name) != nil || added.contains(where: { $0.content == name }) {
+      return (name, file)
+    }
+    return nil
   }
 
   // MARK: The post-processor

@@ -285,7 +285,8 @@ struct VocabularyWitness {
     let more = count > 1 ? "; \(count) ids differ" : ""
     if let token = first.added {
       return token.contradiction(
-        first.other ?? [], name, folder: Folder.split(path).folder, more: more)
+        first.other ?? [], name, folder: Folder.split(path).folder, more: more,
+        isCounted: model != nil)
     }
     return TinctureError(
       .init("tokenizer.contradiction", .invalidInput),

@@ -256,7 +256,7 @@ import TinctureTestSupport
         model["merges"] = Array(merges[..<half])
       }
       let told = try notes(checkpoint).filter { $0.contains("no merge in tokenizer.json") }
-      #expect(told.count == 1 && told[0].hasPrefix("\(lost.count) pieces"), "\(told), \(lost.count)")
+      #expect(told.count == 1 && told[0].hasPrefix("\(lost.count) pieces"), "\(told)")
       try edit(checkpoint) { $0["merges"] = [Any]() }
       let all = try notes(checkpoint).filter { $0.contains("no merge in tokenizer.json") }
       #expect(all.count == 1 && all[0].hasPrefix("\(lost.count + kept.count) pieces"), "\(all)")
@@ -266,7 +266,7 @@ import TinctureTestSupport
   @Test func textPreparedOtherwise() throws {
     let checkpoint = try copy("llama")
     try edit(checkpoint) { $0["byte_fallback"] = false }
-    #expect(try notes(checkpoint).contains { $0.hasPrefix("tokenizer.json has byte_fallback false") })
+    #expect(try notes(checkpoint).contains { $0.hasPrefix("tokenizer.json has byte_fallback") })
     try edit(checkpoint) { $0["byte_fallback"] = true }
     #expect(try !notes(checkpoint).contains { $0.contains("byte_fallback") })
     func marks() throws -> Bool {
@@ -277,8 +277,10 @@ import TinctureTestSupport
       ["normalizer": "null", "pre_tokenizer": "null"], file: "tokenizer.json")
     #expect(try !marks())
     try checkpoint.set(
-      ["pre_tokenizer": #"{"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first"}"#],
-      file: "tokenizer.json")
+      [
+        "pre_tokenizer":
+          #"{"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first"}"#
+      ], file: "tokenizer.json")
     #expect(try marks())
   }
 
@@ -311,6 +313,34 @@ import TinctureTestSupport
     #expect(try short.member("expected").string() == "no such token, as in vocab.txt")
     try checkpoint.write((original + ["more"]).joined(separator: "\n"), to: "vocab.txt")
     #expect(try contradiction(checkpoint).member("found").string() == "no such token")
+  }
+
+  /// An added token of tokenizer.json where vocab.txt has another one.
+  @Test func anAddedTokenInThePlaceOfALine() throws {
+    for isLast in [false, true] {
+      let checkpoint = try copy("bert-uncased")
+      let original = try lines(checkpoint)
+      let id = isLast ? original.count - 1 : 200
+      try editVocabulary(checkpoint) { $0[original[id]] = nil }
+      let url = URL(fileURLWithPath: checkpoint.folder.path("tokenizer.json"))
+      let found = try JSONSerialization.jsonObject(with: Data(contentsOf: url)) as? [String: Any]
+      var root = try #require(found)
+      var added = try #require(root["added_tokens"] as? [[String: Any]])
+      added.append(["id": id, "content": "other", "special": false])
+      root["added_tokens"] = added
+      try JSONSerialization.data(withJSONObject: root).write(to: url)
+      let error = try contradiction(checkpoint)
+      #expect(try error.member("expected").string() == "\"\(original[id])\", as in vocab.txt")
+      #expect(try error.member("found").string() == "\"other\"")
+      // The same text, or a spare one in its place, is no contradiction.
+      var changed = original
+      changed[id] = "other"
+      try checkpoint.write(changed.joined(separator: "\n"), to: "vocab.txt")
+      #expect(try !notes(checkpoint).contains { $0.contains("another text in vocab.txt") })
+      changed[id] = "[unused9999]"
+      try checkpoint.write(changed.joined(separator: "\n"), to: "vocab.txt")
+      #expect(try notes(checkpoint).contains { $0.contains("\"[unused9999]\" → \"other\"") })
+    }
   }
 
   @Test func vocabularyLinesThatAgree() throws {
@@ -391,6 +421,40 @@ import TinctureTestSupport
         #expect(try contradiction(pair).member("found").string() == "\(separator + 1)")
       }
     }
+  }
+
+  /// A name that the vocabulary lacks gives way to the one that it has.
+  @Test func anUnknownTokenThatDoesNotExist() throws {
+    let checkpoint = try copy("llama")
+    try checkpoint.set(["unk_token": #""<unkk>""#], file: "tokenizer_config.json")
+    for file in ["special_tokens_map.json", "tokenizer.json", "tokenizer.model"] {
+      let told = try notes(checkpoint).filter { $0.contains("unk") }
+      #expect(
+        told.count == 1
+          && told[0].contains("names the unk token \"<unkk>\", which the vocabulary does not have")
+          && told[0].hasSuffix("\"<unk>\" of \(file) counts"), "\(told)")
+      #expect(try id(checkpoint, "unknown") == .uint32(0))
+      if file != "tokenizer.model" {
+        try FileManager.default.removeItem(atPath: checkpoint.folder.path(file))
+      }
+    }
+  }
+
+  @Test func negativeIDsOfSpecialTokens() throws {
+    let checkpoint = try copy("llama")
+    let generation = checkpoint.folder.path("generation_config.json")
+    if !FileManager.default.fileExists(atPath: generation) {
+      try checkpoint.write("{}", to: "generation_config.json")
+    }
+    try checkpoint.set(["eos_token_id": "-5", "pad_token_id": "-1"])
+    try checkpoint.set(["eos_token_id": "[2, -7]"], file: "generation_config.json")
+    let told = try notes(checkpoint).filter { $0.contains("is no token") }
+    #expect(
+      told == [
+        "config.json has eos_token_id -5, which is no token: left out",
+        "generation_config.json has eos_token_id -7, which is no token: left out",
+      ], "\(told)")
+    #expect(try id(checkpoint, "eos") == .uint32(2))
   }
 
   @Test func listsThatHoldTheTokenAgree() throws {
