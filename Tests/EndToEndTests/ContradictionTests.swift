@@ -3,6 +3,7 @@ import Testing
 import TinctureContainers
 import TinctureCore
 import TinctureTestSupport
+import TinctureText
 
 /// Two files of one checkpoint that say different things: refused where the model would change, told where one counts.
 @Suite struct ContradictionTests {
@@ -209,6 +210,26 @@ import TinctureTestSupport
     try editVocabulary(json) { $0["<0xZZ>"] = $0.removeValue(forKey: "<0x0B>") }
     try check(
       try object(Tool.run(["inspect", json.path, "--json"])).member("error"))
+  }
+
+  /// A GGUF whose bytes are typed as text: llama.cpp finds them by their text.
+  @Test func bytesOfAnotherType() throws {
+    let checkpoint = try copy("llama")
+    let output = checkpoint.folder.path("out.gguf")
+    #expect(try Tool.run(["convert", checkpoint.path, "-o", output]).status == 0)
+    func ids() throws -> String {
+      let result = try Tool.run(["tokenize", output, "a\u{6F22}b\n", "--ids"])
+      #expect(result.status == 0, "\(result.errors)")
+      return result.output
+    }
+    let before = try ids()
+    var data = try Data(contentsOf: URL(fileURLWithPath: output))
+    let types = [Int32](repeating: TokenType.byte.rawValue, count: 256)
+    let range = try #require(data.range(of: types.withUnsafeBytes { Data($0) }))
+    let plain = [Int32](repeating: TokenType.normal.rawValue, count: 256)
+    data.replaceSubrange(range, with: plain.withUnsafeBytes { Data($0) })
+    try data.write(to: URL(fileURLWithPath: output))
+    #expect(try ids() == before)
   }
 
   /// As transformers' converter of Gemma writes the byte 9 as a tab; the tiny vocabularies have a tab of their own.
