@@ -200,10 +200,21 @@ struct GGUFVocabulary {
       names[index] = Array("[EMPTY_\(index)]".utf8)
     }
     texts = texts.replacing(names)
+    try checkBytes(keys, texts)
     guard let (index, first) = TokenTable(texts, where: { _ in true }).repeated else { return }
     throw keys.failure(
       key, "two tokens have the same text, which ends llama.cpp", expected: "distinct texts",
       found: "\"\(texts.text(index).prefix(80))\" as token \(first) and token \(index)")
+  }
+
+  /// SentencePiece cuts text without a token into bytes.
+  private func checkBytes(_ keys: GGUFKeys, _ texts: TokenTexts) throws(TinctureError) {
+    guard try keys.optionalString(Self.modelKey) == Vocabulary.Model.sentencePiece.rawValue,
+      let byte = BytePieces.firstMissing(in: texts)
+    else { return }
+    throw keys.failure(
+      "tokenizer.ggml.tokens", BytePieces.message, expected: BytePieces.expected(byte),
+      found: "no \(BytePieces.name(byte))", advice: BytePieces.advice)
   }
 
   private func checkToken(_ key: String, _ keys: GGUFKeys) throws(TinctureError) {

@@ -26,7 +26,8 @@ public struct VocabularyMetadata: Sendable {
   ///   - tokenTypeCount: `type_vocab_size` of a BERT; written when given.
   ///   - specialTokens: ids that the architecture fixes (Gemma 1's end of turn).
   ///   - preTokenizerOverride: the name given with `--pre-tokenizer`.
-  /// - Throws: errors of ``Vocabulary/make(files:kind:embeddingRows:configuredSize:preTokenizerOverride:)``.
+  /// - Throws: errors of ``Vocabulary/make(files:kind:embeddingRows:configuredSize:preTokenizerOverride:)``;
+  ///   `tokenizer.bytes` for a SentencePiece vocabulary without a piece for every byte.
   public static func make(
     files: TokenizerFiles, kind: VocabularyKind, embeddingRows: Int,
     preTokenizerOverride: String? = nil, configuredSize: Int? = nil, tokenTypeCount: Int? = nil,
@@ -35,6 +36,7 @@ public struct VocabularyMetadata: Sendable {
     let vocabulary = try Vocabulary.make(
       files: files, kind: kind, embeddingRows: embeddingRows, configuredSize: configuredSize,
       preTokenizerOverride: preTokenizerOverride)
+    try vocabulary.checkBytes(files)
     var writer = Writer()
     if let tokenTypeCount {
       writer.add("token_type_count", .uint32(UInt32(clamping: tokenTypeCount)))

@@ -61,6 +61,28 @@ public struct AddedToken: Sendable, Hashable {
       isWord: try StepReader.flag(node, "single_word", false))
   }
 
+  /// The error of an added token that has the id of another one.
+  ///
+  /// - Parameters:
+  ///   - trained: the text of the other token in the file `name`.
+  ///   - isCounted: whether that file counts for llama.cpp's converter.
+  func contradiction(
+    _ trained: [UInt8], _ name: String, folder: String, more: String = "", isCounted: Bool = true
+  ) -> TinctureError {
+    let other =
+      isCounted
+      ? "a spare token is renamed in model.vocab of tokenizer.json too"
+      : "if \(name) belongs to another model, remove it"
+    return TinctureError(
+      .init("tokenizer.contradiction", .invalidInput),
+      "an added token has the id \(id), which belongs to another token",
+      place: .init(file: Folder.join(folder, origin)),
+      expected: "\"\(String(decoding: trained, as: UTF8.self))\", as in \(name)",
+      found: "\"\(text)\"" + more,
+      advice: "give the added token an id of its own, or take all tokenizer files from the model's "
+        + "own folder; \(other)")
+  }
+
   /// Whether the text reads like a control token though it may not be marked so.
   ///
   /// Source: llama.cpp `conversion/base.py`, does_token_look_special.

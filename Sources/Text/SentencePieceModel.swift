@@ -146,6 +146,14 @@ public struct SentencePieceModel: Sendable {
     }
   }
 
+  /// Whether an added token may take the piece's place: a spare piece, or one that merging never gives.
+  func isReplaceable(_ id: Int) -> Bool {
+    switch types[id] {
+    case .unknown, .control, .userDefined, .unused: true
+    case .normal, .byte: VocabularyWitness.looksSpare(Array(pieces[id]))
+    }
+  }
+
   static func error(
     _ code: String, _ message: String, at offset: Int? = nil, file: String,
     expected: String? = nil, found: String? = nil

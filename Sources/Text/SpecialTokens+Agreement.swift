@@ -10,7 +10,10 @@ extension SpecialTokens {
   func disagreements(_ files: TokenizerFiles, idOf: ([UInt8]) -> Int?) -> [String] {
     var notes: [String] = []
     for role in SpecialRole.named {
-      if let other = files.config.otherNames[role], let name = files.config.names[role] {
+      // A name that the vocabulary lacks is told already.
+      if let other = files.config.otherNames[role], let name = files.config.names[role],
+        idOf(name) != nil
+      {
         let isLegacy = files.config.addedTokens.isEmpty
         notes.append(
           "tokenizer_config.json names \(quoted(name)) the \(role.rawValue) token, special_tokens_map.json "
@@ -60,7 +63,7 @@ extension SpecialTokens {
     return "\(chosen) counts, which the post-processor of tokenizer.json puts there"
   }
 
-  private func list(_ ids: [Int]) -> String {
+  func list(_ ids: [Int]) -> String {
     ids.count == 1 ? "\(ids[0])" : "[" + ids.map(String.init).joined(separator: ", ") + "]"
   }
 

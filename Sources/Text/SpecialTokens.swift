@@ -21,7 +21,8 @@ public struct SpecialTokens: Sendable {
   ///   - idOf: the id of a text in the vocabulary.
   ///   - textOf: the text of an id, for telling which end tokens llama.cpp knows by itself.
   /// - Throws: `tokenizer.specialToken` when a file names a begin, end or padding token that does not exist: the
-  ///   library would give it an id that no row of the embedding has.
+  ///   library would give it an id that no row of the embedding has; `tokenizer.contradiction` when the post-processor
+  ///   gives a token another id than the vocabulary.
   package init(
     _ files: TokenizerFiles, tokenCount: Int, isWordPiece: Bool,
     idOf: ([UInt8]) -> Int?, textOf: (Int) -> [UInt8]?
@@ -42,6 +43,7 @@ public struct SpecialTokens: Sendable {
       names[.eos] = names[.eos] ?? names[.sep]
     }
     for step in files.json?.postProcessor ?? [] { read(step) }
+    try checkPostProcessor(files, idOf)
 
     for role in roles {
       guard let flag = files.config.addFlags[role] else { continue }
@@ -74,6 +76,7 @@ public struct SpecialTokens: Sendable {
       set(role, id, below: tokenCount, "the vocabulary")
     }
     addEndTokens(files, tokenCount: tokenCount, textOf: textOf)
+    notes += files.notes
     let listed = added + files.config.addedTokens + files.addedTokens
     notes += disagreements(files) { name in
       listed.first { $0.content == name }?.id ?? idOf(name)
@@ -104,9 +107,12 @@ public struct SpecialTokens: Sendable {
         idOf(name) == nil, !added.contains(where: { $0.content == name })
       else { continue }
       guard [.bos, .eos, .pad].contains(role) else {
+        let other = standIn(for: role, files, added, idOf)
+        names[role] = other?.name
         notes.append(
           "\(Folder.split(origin).name) names the \(role.rawValue) token \"\(text(name))\", which the vocabulary "
-            + "does not have: left out")
+            + "does not have: "
+            + (other.map { "\"\(text($0.name))\" of \($0.file) counts" } ?? "left out"))
         continue
       }
       throw TinctureError(
@@ -121,7 +127,48 @@ public struct SpecialTokens: Sendable {
     }
   }
 
+  /// The token that another file names for a role, if the vocabulary has it.
+  private func standIn(
+    for role: SpecialRole, _ files: TokenizerFiles, _ added: [AddedToken], _ idOf: ([UInt8]) -> Int?
+  ) -> (name: [UInt8], file: String)? {
+    var candidates: [(name: [UInt8]?, file: String)] = [
+      (files.config.otherNames[role], "special_tokens_map.json")
+    ]
+    if role == .unk {
+      candidates.append((files.json?.unknownToken, "tokenizer.json"))
+      if let model = files.sentencePiece {
+        let piece = model.types.firstIndex(of: .unknown).map { Array(model.pieces[$0]) }
+        candidates.append((piece, "tokenizer.model"))
+      }
+    }
+    for case (let name?, let file) in candidates
+    where idOf(name) != nil || added.contains(where: { $0.content == name }) {
+      return (name, file)
+    }
+    return nil
+  }
+
   // MARK: The post-processor
+
+  /// The library puts the ids of the post-processor around a text, llama.cpp those of the tokens.
+  private func checkPostProcessor(
+    _ files: TokenizerFiles, _ idOf: ([UInt8]) -> Int?
+  ) throws(TinctureError) {
+    guard let json = files.json else { return }
+    for token in json.specialIDs {
+      let name = Array(token.name.utf8)
+      let added = json.addedTokens.first { $0.content == name }?.id
+      guard let id = added ?? idOf(name), token.ids != [id] else { continue }
+      throw TinctureError(
+        .init("tokenizer.contradiction", .invalidInput),
+        "the post-processor gives \"\(token.name)\" another id than the vocabulary",
+        place: .init(file: json.path, key: "post_processor"),
+        expected: "\(id), as in the vocabulary", found: list(token.ids),
+        advice:
+          "correct the ids of the post-processor, which transformers puts around a text, or save the "
+          + "tokenizer anew")
+    }
+  }
 
   private mutating func read(_ step: PostProcessorStep) {
     switch step {

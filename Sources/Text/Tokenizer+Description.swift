@@ -144,12 +144,13 @@ extension Tokenizer {
         if text.allSatisfy({ $0 == 0x20 }) {
           replaced[id] = Array((0..<text.count).map { _ in space }.joined())
         }
-      case .byte:
-        if let byte = TokenDecoder.byte(given.texts[id]) {
-          fallback[Int(byte)] = Int32(truncatingIfNeeded: id)
-        }
-      default: continue
+      default: break
       }
+      // llama.cpp finds bytes by their text, whatever their type.
+      let text = given.texts[id]
+      guard text.count == 6 else { continue }
+      let byte = given.type(id) == .byte ? TokenDecoder.byte(text) : BytePieces.byte(of: text)
+      if let byte { fallback[Int(byte)] = Int32(truncatingIfNeeded: id) }
     }
     let texts = given.texts.replacing(replaced)
     let table = TokenTable(texts) { given.type($0) == .normal || replaced[$0] != nil }

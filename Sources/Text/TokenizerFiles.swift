@@ -24,6 +24,8 @@ public struct TokenizerFiles: Sendable {
   public let generationEndIDs: [Int]
   /// `bos_token_id`, `eos_token_id` and `pad_token_id` of generation_config.json.
   package let generationIDs: [SpecialRole: [Int]]
+  /// What of these files is left out.
+  let notes: [String]
 
   /// The templates that count: of chat_template.jinja, else of tokenizer_config.json, else of chat_template.json.
   public var templates: [NamedTemplate]? {
@@ -42,8 +44,9 @@ public struct TokenizerFiles: Sendable {
     wordPieces: TrainedVocabulary? = nil, config: TokenizerConfig = TokenizerConfig(),
     addedTokens: [AddedToken] = [], templateFiles: [NamedTemplate]? = nil,
     templateFilesWin: Bool = false, modelIDs: [SpecialRole: ModelIDs] = [:],
-    generationIDs: [SpecialRole: [Int]] = [:]
+    generationIDs: [SpecialRole: [Int]] = [:], notes: [String] = []
   ) {
+    self.notes = notes
     self.folder = folder
     self.sentencePiece = sentencePiece
     self.json = json
@@ -151,8 +154,10 @@ public struct TokenizerFiles: Sendable {
           + "for a folder with vocab.json and merges.txt let transformers save a tokenizer.json")
     }
     var modelIDs: [SpecialRole: ModelIDs] = [:]
+    var notes: [String] = []
     if let data = try bytes("config.json", limit: small) {
-      modelIDs = try readModelIDs(JSON.parse(data, file: path("config.json"), code: "config"))
+      modelIDs = try readModelIDs(
+        JSON.parse(data, file: path("config.json"), code: "config"), &notes)
     }
     var generationIDs: [SpecialRole: [Int]] = [:]
     if let data = try bytes("generation_config.json", limit: small) {
@@ -160,14 +165,16 @@ public struct TokenizerFiles: Sendable {
         data, file: path("generation_config.json"), code: "generation_config")
       _ = try root.object()
       for role in [SpecialRole.bos, .eos, .pad] {
-        generationIDs[role] = try readIDs(root.present("\(role.rawValue)_token_id"))?.ids
+        let key = "\(role.rawValue)_token_id"
+        generationIDs[role] =
+          try readIDs(root.present(key), "generation_config.json has \(key)", &notes)?.ids
       }
     }
     return TokenizerFiles(
       folder: folder, sentencePiece: sentencePiece, json: json, wordPieces: wordPieces,
       config: config, addedTokens: added, templateFiles: try readTemplates(folder),
       templateFilesWin: Folder.kind(Folder.join(folder, "chat_template.jinja")) == .file,
-      modelIDs: modelIDs, generationIDs: generationIDs)
+      modelIDs: modelIDs, generationIDs: generationIDs, notes: notes)
   }
 
   /// `{"<image>": 262144}`.
@@ -191,18 +198,22 @@ public struct TokenizerFiles: Sendable {
   }
 
   /// The ids at the root of a config.json, else those of its `text_config`.
-  private static func readModelIDs(_ root: JSON) throws(TinctureError) -> [SpecialRole: ModelIDs] {
+  private static func readModelIDs(
+    _ root: JSON, _ notes: inout [String]
+  ) throws(TinctureError) -> [SpecialRole: ModelIDs] {
     var result: [SpecialRole: ModelIDs] = [:]
     for role in SpecialRole.named {
       let key = "\(role.rawValue)_token_id"
       let node = root.present(key) ?? root.present("text_config")?.present(key)
-      result[role] = try readIDs(node)
+      result[role] = try readIDs(node, "config.json has \(key)", &notes)
     }
     return result
   }
 
-  /// One id or a list of them; negative ones mean "none" in transformers.
-  private static func readIDs(_ node: JSON?) throws(TinctureError) -> ModelIDs? {
+  /// One id or a list of them; negative ones are left out, of which -1 means "none" in older files.
+  private static func readIDs(
+    _ node: JSON?, _ said: String, _ notes: inout [String]
+  ) throws(TinctureError) -> ModelIDs? {
     guard let node else { return nil }
     var ids: [Int] = []
     if node.kind == .array {
@@ -210,6 +221,7 @@ public struct TokenizerFiles: Sendable {
     } else {
       ids.append(try node.int())
     }
+    for id in ids where id < -1 { notes.append("\(said) \(id), which is no token: left out") }
     ids.removeAll { $0 < 0 }
     return ids.isEmpty ? nil : ModelIDs(ids: ids, isList: node.kind == .array)
   }

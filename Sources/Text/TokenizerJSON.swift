@@ -33,6 +33,8 @@ public struct TokenizerJSON: Sendable {
   public let preTokenizer: [PreTokenizerStep]
   public let postProcessor: [PostProcessorStep]
   public let decoder: [DecoderStep]
+  /// The ids that the post-processor gives its special tokens, which must be those of their texts.
+  let specialIDs: [StepReader.SpecialIDs]
   /// In what the file differs, without consequence, from the tokenizer.model or vocab.txt beside it.
   let differences: [String]
 
@@ -44,6 +46,16 @@ public struct TokenizerJSON: Sendable {
     decoder.contains(.byteLevel)
       || preTokenizer.contains {
         if case .byteLevel = $0 { return true }
+        return false
+      }
+  }
+
+  /// Whether the normalizer or the pre-tokenizer writes spaces as SentencePiece does.
+  var marksSpaces: Bool {
+    normalizer.contains(.replace(.literal(" "), with: "\u{2581}"))
+      || normalizer.contains(.replace(.regex(" "), with: "\u{2581}"))
+      || preTokenizer.contains {
+        if case .metaspace(replacement: "\u{2581}", _, _) = $0 { return true }
         return false
       }
   }
@@ -98,6 +110,9 @@ public struct TokenizerJSON: Sendable {
       root["pre_tokenizer"], list: "pretokenizers", StepReader.preTokenizer)
     postProcessor = try StepReader.flatten(
       root["post_processor"], list: "processors", StepReader.postProcessor)
+    specialIDs = try StepReader.flatten(
+      root["post_processor"], list: "processors", StepReader.specialIDs
+    ).flatMap { $0 }
     decoder = try StepReader.flatten(root["decoder"], list: "decoders", StepReader.decoder)
     if model == .unigram || isSuperfluous(model, byteFallback) {
       vocabulary = nil

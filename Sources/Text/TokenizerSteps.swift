@@ -171,6 +171,45 @@ enum StepReader {
     }
   }
 
+  /// Ids that a post-processor gives the special tokens which it puts around a text.
+  struct SpecialIDs {
+    let name: String
+    let ids: [Int]
+  }
+
+  static func specialIDs(_ node: JSON) throws(TinctureError) -> [SpecialIDs] {
+    switch try postProcessor(node) {
+    case .byteLevel: return []
+    case .bert, .roberta: return [try specialID(node, "sep"), try specialID(node, "cls")]
+    case .template(let single, let pair):
+      guard let list = node.present("special_tokens") else { return [] }
+      var result: [SpecialIDs] = []
+      for (key, value) in try list.object() {
+        let name = try key.string()
+        guard (single + pair).contains(.special(name)), let ids = value.present("ids") else {
+          continue
+        }
+        result.append(SpecialIDs(name: name, ids: try integers(ids)))
+      }
+      return result
+    }
+  }
+
+  private static func specialID(_ node: JSON, _ key: String) throws(TinctureError) -> SpecialIDs {
+    let pair = try node.member(key)
+    var ids: [Int] = []
+    for (place, element) in pair.elements.enumerated() where place == 1 {
+      ids.append(try element.int())
+    }
+    return SpecialIDs(name: try name(node, key), ids: ids)
+  }
+
+  private static func integers(_ node: JSON) throws(TinctureError) -> [Int] {
+    var numbers: [Int] = []
+    for element in try node.array() { numbers.append(try element.int()) }
+    return numbers
+  }
+
   /// The text of a `["[SEP]", 102]` pair.
   private static func name(_ node: JSON, _ key: String) throws(TinctureError) -> String {
     let pair = try node.member(key)

@@ -32,6 +32,7 @@ extension Vocabulary {
     }
     var replaced: [String] = []
     for token in added {
+      try checkReplaced(token, model, files)
       if token.id < pieces.count, !pieces[token.id].elementsEqual(token.content) {
         replaced.append("\(pieces.text(token.id)) → \(token.text)")
       }
@@ -73,7 +74,21 @@ extension Vocabulary {
     vocabulary.addsBOSByDefault = !isUnigram
     vocabulary.noteFlags(added + (files.json?.addedTokens ?? []).filter { !added.contains($0) })
     vocabulary.setPreparation(request, model)
+    if let json = files.json { vocabulary.notePreparation(of: json, model) }
     return vocabulary
+  }
+
+  /// Without a tokenizer.json, whose `model.vocab` is held against the model when it is read, an added token may take
+  /// the place of a spare or control piece only.
+  private static func checkReplaced(
+    _ token: AddedToken, _ model: SentencePieceModel, _ files: TokenizerFiles
+  ) throws(TinctureError) {
+    guard files.json == nil, token.id < model.pieces.count,
+      !model.isReplaceable(token.id),
+      !model.pieces[token.id].elementsEqual(token.content)
+    else { return }
+    throw token.contradiction(
+      Array(model.pieces[token.id]), "tokenizer.model", folder: files.folder)
   }
 
   private mutating func setPreparation(_ request: Request, _ model: SentencePieceModel) {
@@ -94,6 +109,20 @@ extension Vocabulary {
       notes.append(
         "tokenizer.model normalizes text (\(model.normalizerName)); llama.cpp does not for this kind: a text "
           + "that is not in that form becomes other tokens")
+    }
+  }
+
+  /// Notes what a tokenizer.json beside the model does otherwise with text, so that transformers cuts it otherwise.
+  private mutating func notePreparation(of json: TokenizerJSON, _ model: SentencePieceModel) {
+    if model.algorithm == .bytePair, !json.byteFallback, model.types.contains(.byte) {
+      notes.append(
+        "tokenizer.json has byte_fallback false, tokenizer.model has pieces for bytes: transformers "
+          + "gives a character without a token the unknown token, llama.cpp its bytes")
+    }
+    if model.escapesWhitespaces, !json.marksSpaces {
+      notes.append(
+        "tokenizer.json does not write spaces as \u{2581}, tokenizer.model does: transformers cuts text "
+          + "with spaces into other tokens than llama.cpp")
     }
   }
 

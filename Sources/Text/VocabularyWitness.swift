@@ -54,6 +54,8 @@ struct VocabularyWitness {
     }
     try checkKind(kind, path)
     var findings = Findings(
+      renamed: Dictionary(
+        (renamed + added).filter(renames).map { ($0.id, $0) }, uniquingKeysWith: { $1 }),
       added: Dictionary(
         (renamed + added).map { ($0.id, $0.content) }, uniquingKeysWith: { $1 }))
     let vocabulary = try node.member("vocab")
@@ -69,10 +71,10 @@ struct VocabularyWitness {
       seen = try compareMembers(of: vocabulary, &findings)
     }
     if seen < texts.count { try findMissing(in: vocabulary, &findings) }
+    if !findings.renamed.isEmpty { try checkRenamed(in: vocabulary, &findings) }
     if let first = findings.first { throw contradiction(first, findings.count, path) }
-    var notes = findings.notes(name, isReplaced: model == nil)
-    if let note = try checkMerges(node) { notes.append(note) }
-    return notes
+    let notes = findings.notes(name, isReplaced: model == nil)
+    return try notes + checkMerges(node)
   }
 
   // MARK: Texts
@@ -82,10 +84,14 @@ struct VocabularyWitness {
     /// What tokenizer.json and the other file say; nil where there is no such token.
     let json: [UInt8]?
     let other: [UInt8]?
+    /// The added token of the id, when it is what differs.
+    var added: AddedToken?
   }
 
   private struct Findings {
-    /// Texts of added tokens by id.
+    /// Added tokens of another text than this file's, by id.
+    let renamed: [Int: AddedToken]
+    /// Texts of all added tokens by id.
     let added: [Int: [UInt8]]
     /// The contradiction of the smallest id.
     private(set) var first: Difference?
@@ -94,7 +100,10 @@ struct VocabularyWitness {
     private(set) var spare: [String] = []
     private var spareCount = 0
 
-    init(added: [Int: [UInt8]]) { self.added = added }
+    init(renamed: [Int: AddedToken], added: [Int: [UInt8]]) {
+      self.renamed = renamed
+      self.added = added
+    }
 
     mutating func add(_ difference: Difference) {
       count += 1
@@ -152,13 +161,12 @@ struct VocabularyWitness {
       }
       if isSame { return }
     }
-    let own = try text.stringBytes()
     let other = id >= 0 && id < texts.count ? Array(texts[id]) : nil
+    let own = try text.stringBytes()
+    // Renamed tokens come last; a further one must be an added one.
+    guard findings.renamed[id] == nil, findings.added[id] != own else { return }
     let difference = Difference(id: id, json: own, other: other)
-    if findings.added[id] == own {
-      // A renamed piece of a tokenizer.model is told with the vocabulary that is written.
-      if model == nil, other != nil { findings.addSpare(difference) }
-    } else if let other,
+    if let other,
       isSpare(id) || Self.looksSpare(own) || Self.looksSpare(other) || isByte(id, own)
     {
       findings.addSpare(difference)
@@ -190,6 +198,56 @@ struct VocabularyWitness {
     }
   }
 
+  private func renames(_ token: AddedToken) -> Bool {
+    token.id < texts.count && !texts[token.id].elementsEqual(token.content)
+  }
+
+  /// Added tokens that give a token of this file another text.
+  ///
+  /// Rule: `model.vocab` must have the new text, or not have the id, which then must be that of a spare or control token:
+  /// transformers gives an added token whose text `model.vocab` lacks an id of its own. Beside a tokenizer.model the
+  /// renamed pieces are told with the vocabulary that is written.
+  private func checkRenamed(
+    in vocabulary: JSON, _ findings: inout Findings
+  ) throws(TinctureError) {
+    var left = findings.renamed
+    func check(_ text: JSON, _ id: Int) throws(TinctureError) {
+      guard let token = left.removeValue(forKey: id) else { return }
+      let own = try text.stringBytes()
+      let other = Array(texts[id])
+      if own == token.content {
+        if model == nil { findings.addSpare(Difference(id: id, json: own, other: other)) }
+      } else {
+        // The one of both that this file does not say.
+        findings.add(
+          own == other
+            ? Difference(id: id, json: token.content, other: other, added: token)
+            : Difference(id: id, json: own, other: other))
+      }
+    }
+    if vocabulary.kind == .array {
+      for (id, entry) in try vocabulary.array().enumerated() where left[id] != nil {
+        if let text = entry.elements.first(where: { _ in true }) { try check(text, id) }
+      }
+    } else {
+      for (key, value) in try vocabulary.object() { try check(key, value.int()) }
+    }
+    for (id, token) in left.sorted(by: { $0.key < $1.key }) {
+      let difference = Difference(
+        id: id, json: token.content, other: Array(texts[id]), added: token)
+      if !isReplaceable(id) {
+        findings.add(difference)
+      } else if model == nil {
+        findings.addSpare(difference)
+      }
+    }
+  }
+
+  /// Whether no text has the token, so that an added token may take its id.
+  private func isReplaceable(_ id: Int) -> Bool {
+    model?.isReplaceable(id) ?? Self.looksSpare(Array(texts[id]))
+  }
+
   /// Whether the token is the byte that is `text`: transformers writes Gemma's `<0x09>` as a tab
   /// (convert_slow_tokenizer.py, GemmaConverter), and both give a text the same id.
   private func isByte(_ id: Int, _ text: [UInt8]) -> Bool {
@@ -202,7 +260,7 @@ struct VocabularyWitness {
   private func isSpare(_ id: Int) -> Bool { model?.types[id] == .unused }
 
   /// `<unused7>`, `[unused7]`, `<reserved_106>`: kept free for fine-tunes.
-  private static func looksSpare(_ text: [UInt8]) -> Bool {
+  static func looksSpare(_ text: [UInt8]) -> Bool {
     guard text.last == UInt8(ascii: ">") || text.last == UInt8(ascii: "]") else { return false }
     return ["<unused", "[unused", "<reserved", "<|reserved", "<extra_id"].contains {
       text.starts(with: $0.utf8)
@@ -225,6 +283,11 @@ struct VocabularyWitness {
 
   private func contradiction(_ first: Difference, _ count: Int, _ path: String) -> TinctureError {
     let more = count > 1 ? "; \(count) ids differ" : ""
+    if let token = first.added {
+      return token.contradiction(
+        first.other ?? [], name, folder: Folder.split(path).folder, more: more,
+        isCounted: model != nil)
+    }
     return TinctureError(
       .init("tokenizer.contradiction", .invalidInput),
       "tokenizer.json and \(name) say different things of token \(first.id)",
@@ -255,30 +318,48 @@ struct VocabularyWitness {
 
   // MARK: Merges
 
-  /// A note when merges do not come in the order of the scores, which is the order llama.cpp merges in.
-  private func checkMerges(_ node: JSON) throws(TinctureError) -> String? {
-    guard let model, model.algorithm == .bytePair, let list = node.present("merges") else {
-      return nil
-    }
+  /// Notes when merges do not come in the order of the scores, which is the order llama.cpp merges in, or when there is
+  /// none for a piece that llama.cpp merges two others into.
+  private func checkMerges(_ node: JSON) throws(TinctureError) -> [String] {
+    guard let model, model.algorithm == .bytePair else { return [] }
     var walk = ScoreWalk(model)
+    var notes: [String] = []
+    if let list = node.present("merges"), let (rank, text) = try firstFault(list, &walk) {
+      notes.append(
+        "merge \(rank) of tokenizer.json, which makes \(Self.quoted(text)), does not come in the order "
+          + "of tokenizer.model's scores: \(Self.cutsOtherwise), which goes by the scores")
+    }
+    let (count, first) = walk.unmade()
+    if let first {
+      notes.append(
+        "\(count) \(count == 1 ? "piece" : "pieces") of tokenizer.model that two others make "
+          + "\(count == 1 ? "has" : "have") no merge in tokenizer.json, the first "
+          + "\(Self.quoted(Array(model.pieces[first]))): \(Self.cutsOtherwise), which needs none")
+    }
+    return notes
+  }
+
+  private static let cutsOtherwise =
+    "transformers cuts some texts into other tokens than llama.cpp"
+
+  /// The first merge out of order, every merge being stepped through.
+  private func firstFault(
+    _ list: JSON, _ walk: inout ScoreWalk
+  ) throws(TinctureError) -> (Int, [UInt8])? {
     let count = try list.array().count
-    let fault = try list.withRaw { (raw, first) throws(TinctureError) -> (Int, [UInt8])? in
+    return try list.withRaw { (raw, first) throws(TinctureError) -> (Int, [UInt8])? in
+      var fault: (Int, [UInt8])?
       var merge = first
       for rank in 0..<count {
         if !Self.isNext(raw, merge, &walk) {
           var text: [UInt8] = []
           try TrainedVocabulary.readMerge(list.node(number: merge), into: &text)
-          if !walk.follows(text) { return (rank, text) }
+          if !walk.follows(text), fault == nil { fault = (rank, text) }
         }
         merge = raw.next(merge)
       }
-      return nil
+      return fault
     }
-    guard let (rank, text) = fault else { return nil }
-    return
-      "merge \(rank) of tokenizer.json, which makes \(VocabularyWitness.quoted(text)), does not come in the order of "
-      + "tokenizer.model's scores: transformers cuts some texts into other tokens than llama.cpp, which goes by the "
-      + "scores"
   }
 
   /// Whether the merge is spelled plainly and makes one of the pieces that come next by score.
@@ -301,6 +382,8 @@ private struct ScoreWalk {
   /// Trained pieces, the greatest score first.
   private let order: [Int32]
   private var position = 0
+  /// Whether a merge makes the piece, by place in `order`.
+  private var isMade: [Bool]
   /// Texts and their places in `order`, made when a merge leaves the order of ids.
   private var index: (table: TokenTable, places: [Int32])?
 
@@ -311,6 +394,7 @@ private struct ScoreWalk {
     let isSorted = zip(trained, trained.dropFirst()).allSatisfy { scores[$0] >= scores[$1] }
     order = (isSorted ? trained : trained.sorted { (-scores[$0], $0) < (-scores[$1], $1) })
       .map { Int32(truncatingIfNeeded: $0) }
+    isMade = [Bool](repeating: false, count: order.count)
   }
 
   /// Whether the text of both parts together is one of the next three pieces: several merges make one piece, and most
@@ -322,6 +406,7 @@ private struct ScoreWalk {
     for place in position..<min(position + 3, order.count)
     where model.pieces.equals(Int(order[place]), left, right) {
       position = place
+      isMade[place] = true
       return true
     }
     return false
@@ -338,9 +423,32 @@ private struct ScoreWalk {
     guard let index, let piece = index.table.find(bytes), index.places[piece] >= 0 else {
       return true
     }
+    isMade[Int(index.places[piece])] = true
     guard model.scores[piece] <= model.scores[Int(order[position])] else { return false }
     position = Int(index.places[piece])
     return true
+  }
+
+  /// Trained pieces that no merge makes though two pieces together are their text: how many, and the one that llama.cpp
+  /// would make first.
+  func unmade() -> (count: Int, first: Int?) {
+    let candidates = order.indices.filter { !isMade[$0] && isLong(Int(order[$0])) }
+    guard !candidates.isEmpty else { return (0, nil) }
+    let table = TokenTable(model.pieces) { _ in true }
+    let unmade = candidates.filter { place in
+      let text = model.pieces[Int(order[place])]
+      return text.indices.dropFirst().contains { split in
+        text[split] & 0xC0 != 0x80 && table.find(text[..<split]) != nil
+          && table.find(text[split...]) != nil
+      }
+    }
+    return (unmade.count, unmade.first.map { Int(order[$0]) })
+  }
+
+  /// Whether the piece is more than one character.
+  private func isLong(_ piece: Int) -> Bool {
+    let text = model.pieces[piece]
+    return text.indices.dropFirst().contains { text[$0] & 0xC0 != 0x80 }
   }
 
   private func makeIndex() -> (TokenTable, [Int32]) {

@@ -3,6 +3,7 @@ import Testing
 import TinctureContainers
 import TinctureCore
 import TinctureTestSupport
+import TinctureText
 
 /// Two files of one checkpoint that say different things: refused where the model would change, told where one counts.
 @Suite struct ContradictionTests {
@@ -121,6 +122,116 @@ import TinctureTestSupport
       })
   }
 
+  private func refusal(_ checkpoint: EditedCheckpoint, _ verb: String = "inspect") throws -> JSON {
+    let result = try Tool.run([verb, checkpoint.path, "--json"])
+    #expect(result.status == 3, "\(result.output)")
+    return try object(result).member("error")
+  }
+
+  /// transformers gives an added token whose text `model.vocab` lacks an id of its own.
+  @Test func addedTokensInThePlaceOfOthers() throws {
+    func rename(
+      _ text: String, inModel: Bool = false, file: String
+    ) throws -> (EditedCheckpoint, Int) {
+      let checkpoint = try copy("gemma3")
+      var id = -1
+      try editVocabulary(checkpoint) { vocabulary in
+        id = try #require(vocabulary[text] as? Int)
+        if inModel { vocabulary["<think>"] = vocabulary.removeValue(forKey: text) }
+      }
+      if file == "added_tokens.json" {
+        try checkpoint.write(#"{"<think>": \#(id)}"#, to: file)
+        return (checkpoint, id)
+      }
+      try checkpoint.set(
+        ["added_tokens_decoder": #"{"\#(id)": {"content": "<think>", "special": true}}"#],
+        file: file)
+      return (checkpoint, id)
+    }
+    let files = ["added_tokens.json", "tokenizer_config.json"]
+    for (text, file) in [("as", files[0]), ("as", files[1]), ("<unused2>", files[0])] {
+      let (checkpoint, id) = try rename(text, file: file)
+      let error = try refusal(checkpoint)
+      #expect(try error.member("code").string() == "tokenizer.contradiction", "\(text) \(file)")
+      #expect(try error.member("message").string().contains("has the id \(id), which belongs"))
+      #expect(try error.member("expected").string() == "\"\(text)\", as in tokenizer.model")
+      #expect(try error.member("found").string() == "\"<think>\"")
+      let place = try error.member("place").member("file").string()
+      #expect(place == checkpoint.folder.path(file))
+    }
+    let (agreed, _) = try rename("<unused2>", inModel: true, file: files[1])
+    #expect(try notes(agreed).contains { $0.contains("<unused2> → <think>") })
+    // tokenizer.model alone: a spare piece may be renamed, a trained one not.
+    for (text, isSpare) in [("<unused2>", true), ("as", false), ("<0x41>", false)] {
+      let (checkpoint, _) = try rename(text, file: files[1])
+      try FileManager.default.removeItem(atPath: checkpoint.folder.path("tokenizer.json"))
+      if isSpare {
+        #expect(try notes(checkpoint).contains { $0.contains("\(text) → <think>") })
+      } else {
+        let error = try refusal(checkpoint)
+        #expect(try error.member("code").string() == "tokenizer.contradiction")
+        #expect(try error.member("expected").string() == "\"\(text)\", as in tokenizer.model")
+      }
+    }
+  }
+
+  /// llama.cpp ends at a text that needs a byte without a piece (looked for by its text, whatever its type).
+  @Test func bytesWithoutAPiece() throws {
+    func replace(_ text: String, by other: String, in path: String) throws {
+      var data = try Data(contentsOf: URL(fileURLWithPath: path))
+      let range = try #require(data.range(of: Data(text.utf8)))
+      data.replaceSubrange(range, with: Data(other.utf8))
+      try data.write(to: URL(fileURLWithPath: path))
+    }
+    func check(_ error: JSON) throws {
+      #expect(try error.member("code").string() == "tokenizer.bytes")
+      let expected = try error.member("expected").string()
+      #expect(expected == "pieces <0x00> to <0xFF>, of which <0x0B> is the first that is missing")
+    }
+    for other in ["<0xZZ>", "<0x0b>"] {
+      let checkpoint = try copy("llama")
+      let output = checkpoint.folder.path("whole.gguf")
+      #expect(try Tool.run(["convert", checkpoint.path, "-o", output]).status == 0)
+      try FileManager.default.removeItem(atPath: checkpoint.folder.path("tokenizer.json"))
+      try replace("<0x0B>", by: other, in: checkpoint.folder.path("tokenizer.model"))
+      let result = try Tool.run(["inspect", checkpoint.path, "--json"])
+      #expect(result.status == 4, "\(result.output)")
+      try check(try object(result).member("error"))
+      try replace("<0x0B>", by: other, in: output)
+      let words = ["quantize", output, "-o", checkpoint.folder.path("q.gguf"), "--json"]
+      let again = try Tool.run(words + ["--recipe", "q8_0"])
+      #expect(again.status == 3, "\(again.output)")
+      let error = try object(again).member("error")
+      let expected = try error.member("expected").string()
+      #expect(expected.contains("<0x0B> is the first that is missing"), "\(expected)")
+    }
+    let json = try copy("llama")
+    try FileManager.default.removeItem(atPath: json.folder.path("tokenizer.model"))
+    try editVocabulary(json) { $0["<0xZZ>"] = $0.removeValue(forKey: "<0x0B>") }
+    try check(
+      try object(Tool.run(["inspect", json.path, "--json"])).member("error"))
+  }
+
+  /// A GGUF whose bytes are typed as text: llama.cpp finds them by their text.
+  @Test func bytesOfAnotherType() throws {
+    let checkpoint = try copy("llama")
+    let output = checkpoint.folder.path("out.gguf")
+    #expect(try Tool.run(["convert", checkpoint.path, "-o", output]).status == 0)
+    func ids() throws -> String {
+      let result = try Tool.run(["tokenize", output, "a\u{6F22}b\n", "--ids"])
+      #expect(result.status == 0, "\(result.errors)")
+      return result.output
+    }
+    let before = try ids()
+    var data = try Data(contentsOf: URL(fileURLWithPath: output))
+    let types = [Int32](repeating: TokenType.byte.rawValue, count: 256)
+    let range = try #require(data.range(of: types.withUnsafeBytes { Data($0) }))
+    let plain = [Int32](repeating: TokenType.normal.rawValue, count: 256)
+    data.replaceSubrange(range, with: plain.withUnsafeBytes { Data($0) })
+    try data.write(to: URL(fileURLWithPath: output))
+    #expect(try ids() == before)
+  }
+
   /// As transformers' converter of Gemma writes the byte 9 as a tab; the tiny vocabularies have a tab of their own.
   @Test func aByteWrittenAsItself() throws {
     let checkpoint = try copy("llama")
@@ -145,6 +256,53 @@ import TinctureTestSupport
     }
     let told = try notes(checkpoint).filter { $0.contains("order of tokenizer.model's scores") }
     #expect(told.count == 1 && told[0].contains("which makes \"he\""), "\(told)")
+  }
+
+  @Test func mergesThatAreMissing() throws {
+    for model in ["llama", "gemma3"] {
+      let checkpoint = try copy(model)
+      #expect(try !notes(checkpoint).contains { $0.contains("no merge") })
+      var merges: [Any] = []
+      var kept: Set<String> = []
+      var lost: Set<String> = []
+      try edit(checkpoint) { model in
+        merges = try #require(model["merges"] as? [Any])
+        func made(_ merge: Any) -> String {
+          (merge as? [String])?.joined()
+            ?? "\(merge)".split(separator: " ", maxSplits: 1).joined()
+        }
+        let half = merges.count / 2
+        kept = Set(merges[..<half].map(made))
+        lost = Set(merges[half...].map(made)).subtracting(kept)
+        model["merges"] = Array(merges[..<half])
+      }
+      let told = try notes(checkpoint).filter { $0.contains("no merge in tokenizer.json") }
+      #expect(told.count == 1 && told[0].hasPrefix("\(lost.count) pieces"), "\(told)")
+      try edit(checkpoint) { $0["merges"] = [Any]() }
+      let all = try notes(checkpoint).filter { $0.contains("no merge in tokenizer.json") }
+      #expect(all.count == 1 && all[0].hasPrefix("\(lost.count + kept.count) pieces"), "\(all)")
+    }
+  }
+
+  @Test func textPreparedOtherwise() throws {
+    let checkpoint = try copy("llama")
+    try edit(checkpoint) { $0["byte_fallback"] = false }
+    #expect(try notes(checkpoint).contains { $0.hasPrefix("tokenizer.json has byte_fallback") })
+    try edit(checkpoint) { $0["byte_fallback"] = true }
+    #expect(try !notes(checkpoint).contains { $0.contains("byte_fallback") })
+    func marks() throws -> Bool {
+      try !notes(checkpoint).contains { $0.contains("does not write spaces as \u{2581}") }
+    }
+    #expect(try marks())
+    try checkpoint.set(
+      ["normalizer": "null", "pre_tokenizer": "null"], file: "tokenizer.json")
+    #expect(try !marks())
+    try checkpoint.set(
+      [
+        "pre_tokenizer":
+          #"{"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first"}"#
+      ], file: "tokenizer.json")
+    #expect(try marks())
   }
 
   @Test func tokenizersOfDifferentKinds() throws {
@@ -176,6 +334,34 @@ import TinctureTestSupport
     #expect(try short.member("expected").string() == "no such token, as in vocab.txt")
     try checkpoint.write((original + ["more"]).joined(separator: "\n"), to: "vocab.txt")
     #expect(try contradiction(checkpoint).member("found").string() == "no such token")
+  }
+
+  /// An added token of tokenizer.json where vocab.txt has another one.
+  @Test func anAddedTokenInThePlaceOfALine() throws {
+    for isLast in [false, true] {
+      let checkpoint = try copy("bert-uncased")
+      let original = try lines(checkpoint)
+      let id = isLast ? original.count - 1 : 200
+      try editVocabulary(checkpoint) { $0[original[id]] = nil }
+      let url = URL(fileURLWithPath: checkpoint.folder.path("tokenizer.json"))
+      let found = try JSONSerialization.jsonObject(with: Data(contentsOf: url)) as? [String: Any]
+      var root = try #require(found)
+      var added = try #require(root["added_tokens"] as? [[String: Any]])
+      added.append(["id": id, "content": "other", "special": false])
+      root["added_tokens"] = added
+      try JSONSerialization.data(withJSONObject: root).write(to: url)
+      let error = try contradiction(checkpoint)
+      #expect(try error.member("expected").string() == "\"\(original[id])\", as in vocab.txt")
+      #expect(try error.member("found").string() == "\"other\"")
+      // The same text, or a spare one in its place, is no contradiction.
+      var changed = original
+      changed[id] = "other"
+      try checkpoint.write(changed.joined(separator: "\n"), to: "vocab.txt")
+      #expect(try !notes(checkpoint).contains { $0.contains("another text in vocab.txt") })
+      changed[id] = "[unused9999]"
+      try checkpoint.write(changed.joined(separator: "\n"), to: "vocab.txt")
+      #expect(try notes(checkpoint).contains { $0.contains("\"[unused9999]\" → \"other\"") })
+    }
   }
 
   @Test func vocabularyLinesThatAgree() throws {
@@ -222,6 +408,74 @@ import TinctureTestSupport
     let pad = try notes(checkpoint).filter { $0.contains("the pad token") }
     #expect(pad.count == 1 && pad[0].contains("pad_token_id 4: the latter counts"), "\(pad)")
     #expect(try id(checkpoint, "padding") == .uint32(4))
+  }
+
+  /// The library puts the post-processor's ids around a text, whatever the vocabulary says.
+  @Test func idsOfThePostProcessor() throws {
+    let template = try copy("llama")
+    func processor(_ id: Int) -> String {
+      #"{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, "#
+        + #"{"Sequence": {"id": "A", "type_id": 0}}], "pair": [], "special_tokens": "#
+        + #"{"<s>": {"id": "<s>", "ids": [\#(id)], "tokens": ["<s>"]}, "#
+        + #""</s>": {"id": "</s>", "ids": [9], "tokens": ["</s>"]}}}"#
+    }
+    // What the template does not use does not matter.
+    try template.set(["post_processor": processor(1)], file: "tokenizer.json")
+    _ = try notes(template)
+    try template.set(["post_processor": processor(0)], file: "tokenizer.json")
+    let error = try contradiction(template)
+    #expect(try error.member("message").string().contains("gives \"<s>\" another id"))
+    #expect(try error.member("expected").string() == "1, as in the vocabulary")
+    #expect(try error.member("found").string() == "0")
+    let pair = try copy("bert-uncased")
+    let ids = try lines(pair).enumerated().filter { ["[SEP]", "[CLS]"].contains($0.element) }
+    let separator = try #require(ids.first { $0.element == "[SEP]" }?.offset)
+    let classifier = try #require(ids.first { $0.element == "[CLS]" }?.offset)
+    for shift in [0, 1] {
+      let text =
+        #"{"type": "BertProcessing", "sep": ["[SEP]", \#(separator + shift)], "#
+        + #""cls": ["[CLS]", \#(classifier)]}"#
+      try pair.set(["post_processor": text], file: "tokenizer.json")
+      if shift == 0 {
+        _ = try notes(pair)
+      } else {
+        #expect(try contradiction(pair).member("found").string() == "\(separator + 1)")
+      }
+    }
+  }
+
+  /// A name that the vocabulary lacks gives way to the one that it has.
+  @Test func anUnknownTokenThatDoesNotExist() throws {
+    let checkpoint = try copy("llama")
+    try checkpoint.set(["unk_token": #""<unkk>""#], file: "tokenizer_config.json")
+    for file in ["special_tokens_map.json", "tokenizer.json", "tokenizer.model"] {
+      let told = try notes(checkpoint).filter { $0.contains("unk") }
+      #expect(
+        told.count == 1
+          && told[0].contains("names the unk token \"<unkk>\", which the vocabulary does not have")
+          && told[0].hasSuffix("\"<unk>\" of \(file) counts"), "\(told)")
+      #expect(try id(checkpoint, "unknown") == .uint32(0))
+      if file != "tokenizer.model" {
+        try FileManager.default.removeItem(atPath: checkpoint.folder.path(file))
+      }
+    }
+  }
+
+  @Test func negativeIDsOfSpecialTokens() throws {
+    let checkpoint = try copy("llama")
+    let generation = checkpoint.folder.path("generation_config.json")
+    if !FileManager.default.fileExists(atPath: generation) {
+      try checkpoint.write("{}", to: "generation_config.json")
+    }
+    try checkpoint.set(["eos_token_id": "-5", "pad_token_id": "-1"])
+    try checkpoint.set(["eos_token_id": "[2, -7]"], file: "generation_config.json")
+    let told = try notes(checkpoint).filter { $0.contains("is no token") }
+    #expect(
+      told == [
+        "config.json has eos_token_id -5, which is no token: left out",
+        "generation_config.json has eos_token_id -7, which is no token: left out",
+      ], "\(told)")
+    #expect(try id(checkpoint, "eos") == .uint32(2))
   }
 
   @Test func listsThatHoldTheTokenAgree() throws {
