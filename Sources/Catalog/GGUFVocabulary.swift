@@ -191,7 +191,7 @@ struct GGUFVocabulary {
   }
 
   /// llama.cpp ends when two tokens have one text, empty ones being named [EMPTY_0] and so on.
-  private func checkTexts(_ keys: GGUFKeys) throws(TinctureError) {
+  private mutating func checkTexts(_ keys: GGUFKeys) throws(TinctureError) {
     let key = "tokenizer.ggml.tokens"
     guard case .array(.strings(let list))? = keys.file.value(key) else { return }
     var texts = TokenTexts(storage: list.storage, ends: list.ends)
@@ -200,21 +200,22 @@ struct GGUFVocabulary {
       names[index] = Array("[EMPTY_\(index)]".utf8)
     }
     texts = texts.replacing(names)
-    try checkBytes(keys, texts)
+    try noteBytes(keys, texts)
     guard let (index, first) = TokenTable(texts, where: { _ in true }).repeated else { return }
     throw keys.failure(
       key, "two tokens have the same text, which ends llama.cpp", expected: "distinct texts",
       found: "\"\(texts.text(index).prefix(80))\" as token \(first) and token \(index)")
   }
 
-  /// SentencePiece cuts text without a token into bytes.
-  private func checkBytes(_ keys: GGUFKeys, _ texts: TokenTexts) throws(TinctureError) {
+  /// SentencePiece cuts text without a token into bytes. llama.cpp loads a vocabulary that has not all of them, so it is
+  /// kept as it is, and told.
+  private mutating func noteBytes(_ keys: GGUFKeys, _ texts: TokenTexts) throws(TinctureError) {
     guard try keys.optionalString(Self.modelKey) == Vocabulary.Model.sentencePiece.rawValue,
       let byte = BytePieces.firstMissing(in: texts)
     else { return }
-    throw keys.failure(
-      "tokenizer.ggml.tokens", BytePieces.message, expected: BytePieces.expected(byte),
-      found: "no \(BytePieces.name(byte))", advice: BytePieces.advice)
+    notes.append(
+      "the vocabulary has no piece \(BytePieces.name(byte)): llama.cpp loads it, and ends at a character that has no "
+        + "token and needs that byte")
   }
 
   private func checkToken(_ key: String, _ keys: GGUFKeys) throws(TinctureError) {

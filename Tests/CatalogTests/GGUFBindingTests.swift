@@ -187,7 +187,8 @@ import TinctureTestSupport
   @Test(arguments: vocabularyChanges)
   func theVocabularyIsHeldAgainstTheModel(_ change: Change) throws {
     let whole = try bind(metadata: { $0 += Self.vocabulary(2304) })
-    #expect(!whole.notes.contains { $0.contains("vocabulary") })
+    #expect(!whole.notes.contains { $0.contains("no vocabulary") })
+    #expect(whole.notes.contains { $0.contains("no piece <0x00>") })
     let error = try #require(throws: TinctureError.self) {
       _ = try bind(metadata: { pairs in
         pairs += Self.vocabulary(2304)

@@ -195,10 +195,10 @@ import TinctureText
       try replace("<0x0B>", by: other, in: output)
       let words = ["quantize", output, "-o", checkpoint.folder.path("q.gguf"), "--json"]
       let again = try Tool.run(words + ["--recipe", "q8_0"])
-      #expect(again.status == 3, "\(again.output)")
-      let error = try object(again).member("error")
-      let expected = try error.member("expected").string()
-      #expect(expected.contains("<0x0B> is the first that is missing"), "\(expected)")
+      // llama.cpp loads such a file: it is kept as it is, and told.
+      #expect(again.status == 0, "\(again.output)")
+      let notes = try object(again).member("notes").array().map { try $0.string() }
+      #expect(notes.contains { $0.contains("no piece <0x0B>") }, "\(notes)")
     }
     let json = try copy("llama")
     try FileManager.default.removeItem(atPath: json.folder.path("tokenizer.model"))
