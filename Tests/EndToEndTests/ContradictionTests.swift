@@ -83,10 +83,10 @@ import TinctureText
 
   @Test func aTrainedTokenThatOneFileLacks() throws {
     let less = try copy("llama")
-    // A piece that no merge names.
-    try editVocabulary(less) { $0["<0x61>"] = nil }
+    // A piece that no merge names, of a byte that is no text.
+    try editVocabulary(less) { $0["<0xC3>"] = nil }
     let lacking = try contradiction(less)
-    #expect(try lacking.member("expected").string() == "\"<0x61>\", as in tokenizer.model")
+    #expect(try lacking.member("expected").string() == "\"<0xC3>\", as in tokenizer.model")
     #expect(try lacking.member("found").string() == "no such token")
     let more = try copy("llama")
     try editVocabulary(more) { $0["trained"] = 420 }
@@ -120,6 +120,10 @@ import TinctureText
         $0.contains("1 token has another text in tokenizer.model")
           && $0.contains("\"<unused2>\" → \"<finding>\"")
       })
+    // A byte written as itself takes the text of a user-defined piece, whose id is then missing, as Gemma's tab.
+    let byte = try copy("gemma3")
+    try editVocabulary(byte) { $0["\n"] = $0.removeValue(forKey: "<0x0A>") }
+    #expect(try notes(byte).contains { $0.contains("in tokenizer.model than in tokenizer.json") })
   }
 
   private func refusal(_ checkpoint: EditedCheckpoint, _ verb: String = "inspect") throws -> JSON {
