@@ -207,7 +207,7 @@ package struct Binding {
   /// Token embedding's rows in the checkpoint, for the vocabulary.
   package func embeddingRows() throws(TinctureError) -> Int {
     let rule = architecture.tensors.first { $0.role == .tokenEmbedding }
-    guard let rule, let info = claims[rule.to.text] else { throw missing(["token_embd.weight"]) }
+    guard let rule, let info = claims[rule.to.text] else { throw missing(NameCount(["token_embd.weight"])) }
     return info.shape.dimensions.first ?? 0
   }
 
@@ -219,7 +219,7 @@ package struct Binding {
   package func canonicalTensors(tokenCount: Int) throws(TinctureError) -> [CanonicalTensor] {
     let layers = try hyperparameters.require(.layers)
     var tensors: [CanonicalTensor] = []
-    var absent: [String] = []
+    var absent = NameCount()
     func add(_ rule: TensorRule, _ layer: Int?) throws(TinctureError) {
       guard holds(rule.condition) else { return }
       let name = rule.to.name(layer: layer)
@@ -242,15 +242,15 @@ package struct Binding {
     for layer in 0..<layers {
       for rule in architecture.tensors where rule.to.hasLayer { try add(rule, layer) }
     }
-    guard absent.isEmpty else { throw missing(absent) }
+    guard absent.count == 0 else { throw missing(absent) }
     return tensors
   }
 
-  private func missing(_ names: [String]) -> TinctureError {
+  private func missing(_ names: NameCount) -> TinctureError {
     TinctureError(
       .init("tensors.missing", .invalidInput), "the checkpoint lacks tensors of its architecture",
       place: .init(file: weightsPath, tensor: names.first),
-      expected: Self.list(names),
+      expected: names.text,
       advice: "download all weights, and config.json of the same model")
   }
 
@@ -315,8 +315,25 @@ package struct Binding {
     }
   }
 
-  static func list(_ names: [String]) -> String {
-    names.prefix(12).joined(separator: ", ")
-      + (names.count > 12 ? " and \(names.count - 12) more" : "")
+  static func list(_ names: [String]) -> String { NameCount(names).text }
+}
+
+/// Names for an error: the first few, and how many there are. A file that claims many layers makes no long list.
+struct NameCount {
+  private(set) var count = 0
+  private var shown: [String] = []
+  private static let most = 12
+
+  init(_ names: [String] = []) { for name in names { append(name) } }
+
+  var first: String? { shown.first }
+
+  var text: String {
+    shown.joined(separator: ", ") + (count > shown.count ? " and \(count - shown.count) more" : "")
+  }
+
+  mutating func append(_ name: @autoclosure () -> String) {
+    count += 1
+    if shown.count < Self.most { shown.append(name()) }
   }
 }

@@ -116,20 +116,20 @@ extension BoundModel {
         advice: "their roles decide their types; add them to the architecture file")
     }
     let names = Set(tensors.map(\.name))
-    var absent: [String] = []
+    var absent = NameCount()
     for rule in architecture.tensors
     where !rule.from.isEmpty && !rule.isOptional && rule.condition == nil {
-      let numbers: [Int?] = rule.to.hasLayer ? (0..<layers).map { $0 } : [nil]
-      for layer in numbers {
+      for number in 0..<(rule.to.hasLayer ? layers : 1) {
+        let layer = rule.to.hasLayer ? number : nil
         let name = rule.to.name(layer: layer)
         let isInside = rule.inside.map { names.contains($0.name(layer: layer)) } ?? false
         if !names.contains(name), !isInside { absent.append(name) }
       }
     }
-    guard absent.isEmpty else {
+    guard absent.count == 0 else {
       throw TinctureError(
         .init("tensors.missing", .invalidInput), "the file lacks tensors of its architecture",
-        place: .init(file: gguf.path, tensor: absent.first), expected: Binding.list(absent),
+        place: .init(file: gguf.path, tensor: absent.first), expected: absent.text,
         advice: "take the whole file")
     }
     try checkTogether(architecture, names, hyperparameters)

@@ -1,6 +1,7 @@
 import Glibc
 
 // tincture-fuzz PARSER|all [--executions N] [--seed S] [--corpus DIR] [--keep]
+// tincture-fuzz list
 //
 // Damages good files at random and parses them. Fails (status 1) on a trap, on an input that takes longer
 // than a second, and on one whose parsing needs more memory than a small multiple of its size. The same seed
@@ -10,6 +11,7 @@ import Glibc
 func usage(_ problem: String) -> Never {
   print("tincture-fuzz: \(problem)")
   print("usage: tincture-fuzz PARSER|all [--executions N] [--seed S] [--corpus DIR] [--keep]")
+  print("       tincture-fuzz list")
   print("parsers: " + FuzzTarget.all.map(\.name).joined(separator: " "))
   exit(2)
 }
@@ -35,6 +37,10 @@ while !words.isEmpty {
     guard options.parser.isEmpty, !word.hasPrefix("-") else { usage("unknown word \(word)") }
     options.parser = word
   }
+}
+if options.parser == "list" {
+  for target in FuzzTarget.all { print(target.name) }
+  exit(0)
 }
 let targets = FuzzTarget.all.filter { options.parser == "all" || $0.name == options.parser }
 guard !targets.isEmpty else { usage("no parser named \"\(options.parser)\"") }
