@@ -58,7 +58,7 @@ public struct Verdict: Sendable {
         switch key {
         case .topAgreement:
           Agreement.mayReach(limit, share: value, count: measures.positions.count)
-        case .perplexityRatio: measures.perplexity.map { $0.leastDeparture <= limit } ?? true
+        case .perplexityRatio: measures.perplexity.map { $0.leastDeparture <= limit } ?? false
         default: key.isFloor ? value >= limit : value <= limit
         }
       checks.append(

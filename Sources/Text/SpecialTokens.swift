@@ -20,8 +20,8 @@ public struct SpecialTokens: Sendable {
   ///   - tokenCount: ids from here on have no token.
   ///   - idOf: the id of a text in the vocabulary.
   ///   - textOf: the text of an id, for telling which end tokens llama.cpp knows by itself.
-  /// - Throws: `tokenizer.specialToken` when a file names a begin, end or padding token that does not exist: the
-  ///   library would give it an id that no row of the embedding has; `tokenizer.contradiction` when the post-processor
+  /// - Throws: `tokenizer.specialToken` when a file names a begin, end or padding token, or the post-processor any token,
+  ///   that does not exist: the library would give it an id that no row of the embedding has; `tokenizer.contradiction` when the post-processor
   ///   gives a token another id than the vocabulary.
   package init(
     _ files: TokenizerFiles, tokenCount: Int, isWordPiece: Bool,
@@ -155,10 +155,18 @@ public struct SpecialTokens: Sendable {
     _ files: TokenizerFiles, _ idOf: ([UInt8]) -> Int?
   ) throws(TinctureError) {
     guard let json = files.json else { return }
+    let listed = json.addedTokens + files.config.addedTokens + files.addedTokens
     for token in json.specialIDs {
       let name = Array(token.name.utf8)
-      let added = json.addedTokens.first { $0.content == name }?.id
-      guard let id = added ?? idOf(name), token.ids != [id] else { continue }
+      guard let id = listed.first(where: { $0.content == name })?.id ?? idOf(name) else {
+        throw TinctureError(
+          .init("tokenizer.specialToken", .invalidInput),
+          "the post-processor puts \"\(token.name)\" around a text, and no file lists that token",
+          place: .init(file: json.path, key: "post_processor"),
+          expected: "a token of the vocabulary or an added token", found: "id \(list(token.ids))",
+          advice: "correct the post-processor, or add the token")
+      }
+      guard token.ids != [id] else { continue }
       throw TinctureError(
         .init("tokenizer.contradiction", .invalidInput),
         "the post-processor gives \"\(token.name)\" another id than the vocabulary",

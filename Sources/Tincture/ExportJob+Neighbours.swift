@@ -15,8 +15,8 @@ extension ExportJob {
     do throws(TinctureError) {
       names = try Folder.names(folder)
     } catch {
-      // What was written is whole; a folder that cannot be listed keeps its older files to itself.
-      return []
+      // What was written is whole; only what else lies there is unknown.
+      return ["\(folder) cannot be listed: whether parts of an earlier run are still there was not looked at"]
     }
     var sets: [(count: Substring, names: [String])] = []
     var notes: [String] = []

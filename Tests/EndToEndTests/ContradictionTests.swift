@@ -45,18 +45,20 @@ import TinctureText
   }
 
   /// The error of every command that reads the tokenizer.
-  private func contradiction(_ checkpoint: EditedCheckpoint) throws -> JSON {
+  private func contradiction(
+    _ checkpoint: EditedCheckpoint, code: String = "tokenizer.contradiction"
+  ) throws -> JSON {
     let output = checkpoint.folder.path("out.gguf")
     for words in [["convert", checkpoint.path, "-o", output], ["tokenize", checkpoint.path, "a"]] {
       let result = try Tool.run(words)
       #expect(result.status == 3, "\(words): \(result.errors)")
-      #expect(result.errors.contains("tokenizer.contradiction"), "\(result.errors)")
+      #expect(result.errors.contains(code), "\(result.errors)")
     }
     #expect(!FileManager.default.fileExists(atPath: output))
     let result = try Tool.run(["inspect", checkpoint.path, "--json"])
     #expect(result.status == 3, "\(result.output)")
     let error = try object(result).member("error")
-    #expect(try error.member("code").string() == "tokenizer.contradiction")
+    #expect(try error.member("code").string() == code)
     let file = try error.member("place").member("file").string()
     #expect(file == checkpoint.folder.path("tokenizer.json"))
     return error
@@ -426,6 +428,12 @@ import TinctureText
     #expect(try error.member("message").string().contains("gives \"<s>\" another id"))
     #expect(try error.member("expected").string() == "1, as in the vocabulary")
     #expect(try error.member("found").string() == "0")
+    // Nor may it put a token around a text that no file lists.
+    let stranger = processor(77).replacing("\"<s>\"", with: "\"<stranger>\"")
+    try template.set(["post_processor": stranger], file: "tokenizer.json")
+    let unlisted = try contradiction(template, code: "tokenizer.specialToken")
+    #expect(try unlisted.member("message").string().contains("puts \"<stranger>\" around a text"))
+    #expect(try unlisted.member("found").string() == "id 77")
     let pair = try copy("bert-uncased")
     let ids = try lines(pair).enumerated().filter { ["[SEP]", "[CLS]"].contains($0.element) }
     let separator = try #require(ids.first { $0.element == "[SEP]" }?.offset)
