@@ -180,7 +180,8 @@ KQ_INLINE float kq_symmetric_settle(
 #include "kquant_symmetric_fixed.inc.h"
 
 // Searches one super-block. `x` and `importance` (may be NULL when not weighted) in natural order. Returns whether
-// ggml's scales are to be compared too: only with importance, for they cost several times the search.
+// ggml's scales are to be compared too: with importance, or where data are far from what weights are. They cost several
+// times the search.
 KQ_INLINE int kq_symmetric(
     const float *x, const float *importance, const kq_symmetric_plan plan, int weighted, kq_result *out) {
   const int n = plan.n, groups = kq_vectors / n, count = 8 * groups;
@@ -254,7 +255,7 @@ KQ_INLINE int kq_symmetric(
       }
     }
   }
-  return weighted;
+  return weighted || smooth || narrow;
 }
 
 // Codes of sub-block j after a search, from 0 (x = -half) to 2 * half - 1.
