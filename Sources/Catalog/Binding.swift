@@ -207,7 +207,9 @@ package struct Binding {
   /// Token embedding's rows in the checkpoint, for the vocabulary.
   package func embeddingRows() throws(TinctureError) -> Int {
     let rule = architecture.tensors.first { $0.role == .tokenEmbedding }
-    guard let rule, let info = claims[rule.to.text] else { throw missing(NameCount(["token_embd.weight"])) }
+    guard let rule, let info = claims[rule.to.text] else {
+      throw missing(NameCount(["token_embd.weight"]))
+    }
     return info.shape.dimensions.first ?? 0
   }
 

@@ -16,7 +16,9 @@ extension ExportJob {
       names = try Folder.names(folder)
     } catch {
       // What was written is whole; only what else lies there is unknown.
-      return ["\(folder) cannot be listed: whether parts of an earlier run are still there was not looked at"]
+      return [
+        "\(folder) cannot be listed: parts of an earlier run may still be there"
+      ]
     }
     var sets: [(count: Substring, names: [String])] = []
     var notes: [String] = []
