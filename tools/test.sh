@@ -30,7 +30,7 @@ step "golden files"
 
 step "encoding error against ggml"
 CLANG=${CLANG:-$(dirname "$(readlink -f "$(command -v swift)")")/clang} \
-  "$python" tools/bench/encode_error.py --formats q2_k,q3_k,q4_k,q5_k,q6_k,iq4_nl,iq4_xs --rows 16 --no-speed --no-real
+  "$python" tools/bench/encode_error.py --formats q4_0,q4_1,q5_0,q5_1,q2_k,q3_k,q4_k,q5_k,q6_k,iq4_nl,iq4_xs --rows 16 --no-speed --no-real
 
 step "chat templates against jinja2"
 "$python" tools/check/chat.py --program "$binary/tincture-chat" --count 10000

@@ -3,7 +3,10 @@
 // Layout and plain encoder: ggml src/ggml-common.h (block_q4_0), src/ggml-quants.c (quantize_row_q4_0_ref).
 //
 // Plain encode gives ggml's bytes: d = peak / -8, q = trunc(x / d + 8.5) up to 15. ggml turns quants of a
-// block whose 1/d is infinite (d below 2^-128) into zeros; so does this. Weighted encode: search_symmetric.
+// block whose 1/d is infinite (d below 2^-128) into zeros; so does this. Weighted encode: search_symmetric,
+// or ggml's scales where they leave less.
+
+#include "block32_usual.inc.h"
 
 enum { q4_0_bytes = 18 };
 _Static_assert(q4_0_bytes == 2 + 32 / 2, "d, codes");
@@ -30,11 +33,13 @@ static void enc_q4_0_plain(const float *x, uint8_t *out, int64_t row_length) {
 static void enc_q4_0_weighted(
     const float *x, const float *importance, uint8_t *out, int64_t row_length) {
   int64_t blocks = row_length / 32;
+  const float energy = row_energy(x, row_length);
   for (int64_t first = 0; first < blocks; first += 8) {
     int count = blocks - first < 8 ? (int)(blocks - first) : 8;
     tk_tile tile;
     tile_load(&tile, x + 32 * first, importance + 32 * first, count);
-    tk_scales found = search_symmetric(&tile, -8, 7, 8, 0.9f);
+    const tk_tile raw = tile;
+    tk_scales found = better_symmetric(&raw, energy, -8, 7, search_symmetric(&tile, -8, 7, 8, 0.9f));
     int32_t q[32][8];
     quants_symmetric(&tile, found.d, -8, 7, q);
     for (int b = 0; b < count; ++b) {

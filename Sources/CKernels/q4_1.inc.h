@@ -2,9 +2,11 @@
 // element i + 16 high); x = d * q + m.
 // Layout and plain encoder: ggml src/ggml-common.h (block_q4_1), src/ggml-quants.c (quantize_row_q4_1_ref).
 //
-// Plain encode gives ggml's bytes: d = (max - min) / 15, m = min, q = trunc((x - m) / d + 0.5) up to 15.
-// ggml turns quants of a block whose 1/d is infinite (d below 2^-128) into zeros; so does this. Weighted
-// encode: search_affine.
+// Plain encode gives ggml's bytes: d = (max - min) / 15, m = min, q = trunc((x - m) / d + 0.5) up to 15. ggml
+// turns quants of a block whose 1/d is infinite (d below 2^-128) into zeros; so does this. Weighted encode:
+// search_affine, or ggml's scales where they leave less.
+
+#include "block32_usual.inc.h"
 
 enum { q4_1_bytes = 20 };
 _Static_assert(q4_1_bytes == 2 + 2 + 32 / 2, "d, m, codes");
@@ -36,11 +38,13 @@ static void enc_q4_1_plain(const float *x, uint8_t *out, int64_t row_length) {
 static void enc_q4_1_weighted(
     const float *x, const float *importance, uint8_t *out, int64_t row_length) {
   int64_t blocks = row_length / 32;
+  const float energy = row_energy(x, row_length);
   for (int64_t first = 0; first < blocks; first += 8) {
     int count = blocks - first < 8 ? (int)(blocks - first) : 8;
     tk_tile tile;
     tile_load(&tile, x + 32 * first, importance + 32 * first, count);
-    tk_scales found = search_affine(&tile, 15, 16, 2.0f);
+    const tk_tile raw = tile;
+    tk_scales found = better_affine(&raw, energy, 15, search_affine(&tile, 15, 16, 2.0f));
     int32_t q[32][8];
     quants_affine(&tile, found.d, found.m, 15, q);
     for (int b = 0; b < count; ++b) {

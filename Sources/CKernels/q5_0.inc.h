@@ -3,7 +3,10 @@
 // src/ggml-quants.c (quantize_row_q5_0_ref).
 //
 // Plain encode gives ggml's bytes: d = peak / -16, q = trunc(x / d + 16.5) up to 31. ggml turns quants of a
-// block whose 1/d is infinite (d below 2^-128) into zeros; so does this. Weighted encode: search_symmetric.
+// block whose 1/d is infinite (d below 2^-128) into zeros; so does this. Weighted encode: search_symmetric,
+// or ggml's scales where they leave less.
+
+#include "block32_usual.inc.h"
 
 enum { q5_0_bytes = 22 };
 _Static_assert(q5_0_bytes == 2 + 32 / 8 + 32 / 2, "d, fifth bits, nibbles");
@@ -31,11 +34,13 @@ static void enc_q5_0_plain(const float *x, uint8_t *out, int64_t row_length) {
 static void enc_q5_0_weighted(
     const float *x, const float *importance, uint8_t *out, int64_t row_length) {
   int64_t blocks = row_length / 32;
+  const float energy = row_energy(x, row_length);
   for (int64_t first = 0; first < blocks; first += 8) {
     int count = blocks - first < 8 ? (int)(blocks - first) : 8;
     tk_tile tile;
     tile_load(&tile, x + 32 * first, importance + 32 * first, count);
-    tk_scales found = search_symmetric(&tile, -16, 15, 8, 0.9f);
+    const tk_tile raw = tile;
+    tk_scales found = better_symmetric(&raw, energy, -16, 15, search_symmetric(&tile, -16, 15, 8, 0.9f));
     int32_t q[32][8];
     quants_symmetric(&tile, found.d, -16, 15, q);
     for (int b = 0; b < count; ++b) {

@@ -2,9 +2,11 @@
 // low, element i + 16 high); x = d * q + m. Layout and plain encoder: ggml src/ggml-common.h (block_q5_1),
 // src/ggml-quants.c (quantize_row_q5_1_ref).
 //
-// Plain encode gives ggml's bytes: d = (max - min) / 31, m = min, q = trunc((x - m) / d + 0.5) up to 31.
-// ggml turns quants of a block whose 1/d is infinite (d below 2^-128) into zeros; so does this. Weighted
-// encode: search_affine.
+// Plain encode gives ggml's bytes: d = (max - min) / 31, m = min, q = trunc((x - m) / d + 0.5) up to 31. ggml
+// turns quants of a block whose 1/d is infinite (d below 2^-128) into zeros; so does this. Weighted encode:
+// search_affine, or ggml's scales where they leave less.
+
+#include "block32_usual.inc.h"
 
 enum { q5_1_bytes = 24 };
 _Static_assert(q5_1_bytes == 2 + 2 + 32 / 8 + 32 / 2, "d, m, fifth bits, nibbles");
@@ -37,11 +39,13 @@ static void enc_q5_1_plain(const float *x, uint8_t *out, int64_t row_length) {
 static void enc_q5_1_weighted(
     const float *x, const float *importance, uint8_t *out, int64_t row_length) {
   int64_t blocks = row_length / 32;
+  const float energy = row_energy(x, row_length);
   for (int64_t first = 0; first < blocks; first += 8) {
     int count = blocks - first < 8 ? (int)(blocks - first) : 8;
     tk_tile tile;
     tile_load(&tile, x + 32 * first, importance + 32 * first, count);
-    tk_scales found = search_affine(&tile, 31, 12, 2.0f);
+    const tk_tile raw = tile;
+    tk_scales found = better_affine(&raw, energy, 31, search_affine(&tile, 31, 12, 2.0f));
     int32_t q[32][8];
     quants_affine(&tile, found.d, found.m, 31, q);
     for (int b = 0; b < count; ++b) {
