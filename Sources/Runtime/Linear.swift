@@ -45,19 +45,10 @@ package enum Linear {
     _ weights: WeightMatrix, _ activations: Activations, team: Team,
     into output: UnsafeMutablePointer<Double>, stride: Int
   ) throws(TinctureError) {
-    precondition(
-      weights.rowLength == activations.width, "\(weights.rowLength) by \(activations.width)")
-    precondition(stride >= weights.rowCount, "stride \(stride) for \(weights.rowCount) rows")
-    if activations.count == 0 || weights.rowCount == 0 { return }
-    let id = Int32(weights.format.id)
-    let inputs = try activations.inputs(TK_FORM_F64, team: team)
-    let job = Unchecked((kernels: kernels, inputs: inputs, output: output))
-    forEachPart(of: weights, activations.count, team) { bytes, rows in
-      let (kernels, inputs, output) = job.value
-      withUnsafePointer(to: inputs) { inputs in
-        kernels.pointee.multiply_wide(
-          id, bytes, Int64(rows.count), inputs, output + rows.lowerBound, Int64(stride))
-      }
+    try multiplyAll(weights, activations, team: team, into: output, stride: stride) {
+      kernels, bytes, rows, inputs, output in
+      kernels.multiply_wide(
+        Int32(weights.format.id), bytes, Int64(rows), inputs, output, Int64(stride))
     }
   }
 
@@ -67,18 +58,32 @@ package enum Linear {
     _ weights: WeightMatrix, _ activations: Activations, team: Team,
     into output: UnsafeMutablePointer<Float>, stride: Int
   ) throws(TinctureError) {
+    try multiplyAll(weights, activations, team: team, into: output, stride: stride) {
+      kernels, bytes, rows, inputs, output in
+      kernels.multiply_single(
+        Int32(weights.format.id), bytes, Int64(rows), inputs, output, Int64(stride))
+    }
+  }
+
+  /// Hands `kernel` parts of the rows (their bytes and number), all tokens as doubles, and where the first row's sum of
+  /// the first token goes.
+  private static func multiplyAll<Sum>(
+    _ weights: WeightMatrix, _ activations: Activations, team: Team,
+    into output: UnsafeMutablePointer<Sum>, stride: Int,
+    _ kernel: @Sendable (
+      tk_linear, UnsafePointer<UInt8>, Int, UnsafePointer<tk_inputs>, UnsafeMutablePointer<Sum>
+    ) -> Void
+  ) throws(TinctureError) {
     precondition(
       weights.rowLength == activations.width, "\(weights.rowLength) by \(activations.width)")
     precondition(stride >= weights.rowCount, "stride \(stride) for \(weights.rowCount) rows")
     if activations.count == 0 || weights.rowCount == 0 { return }
-    let id = Int32(weights.format.id)
     let inputs = try activations.inputs(TK_FORM_F64, team: team)
     let job = Unchecked((kernels: kernels, inputs: inputs, output: output))
     forEachPart(of: weights, activations.count, team) { bytes, rows in
       let (kernels, inputs, output) = job.value
       withUnsafePointer(to: inputs) { inputs in
-        kernels.pointee.multiply_single(
-          id, bytes, Int64(rows.count), inputs, output + rows.lowerBound, Int64(stride))
+        kernel(kernels.pointee, bytes, rows.count, inputs, output + rows.lowerBound)
       }
     }
   }
