@@ -191,23 +191,35 @@ package enum ArchitectureValidator {
     _ architecture: Architecture, _ keys: EngineKeys
   ) throws(TinctureError) {
     for rule in architecture.metadata where !keys.contains(rule.key, for: architecture.name) {
+      guard keys.knows(architecture.name) else {
+        throw failure(
+          architecture, "engineUnlisted",
+          "\(EngineKeys.path) does not list which keys llama.cpp reads for \(architecture.name)",
+          expected: "a list named \"\(architecture.name)\"", found: "none",
+          advice: "run tools/golden/engine_keys.sh, which adds it; formats/README.md says how")
+      }
       throw failure(
         architecture, "engineKey", "llama.cpp reads no key \(rule.key) for this architecture")
     }
   }
 
   private static func failure(
-    _ architecture: Architecture, _ code: String, _ message: String
+    _ architecture: Architecture, _ code: String, _ message: String, expected: String? = nil,
+    found: String? = nil, advice: String = "correct the file; formats/README.md says how"
   ) -> TinctureError {
     TinctureError(
       .init("architecture." + code, .invalidInput), message,
-      place: .init(file: BundledFile.path(architecture.fileName)),
-      advice: "correct the file; formats/README.md says how")
+      place: .init(file: BundledFile.path(architecture.fileName)), expected: expected, found: found,
+      advice: advice)
   }
 }
 
 /// The metadata keys that llama.cpp reads: `formats/config/engine-keys.json5`.
 package struct EngineKeys: Sendable {
+  private static let name = "config/engine-keys.json5"
+  /// The file, as messages name it.
+  package static let path = BundledFile.path(name)
+
   private let general: Set<String>
   private let every: Set<String>
   private let own: [String: Set<String>]
@@ -221,7 +233,7 @@ package struct EngineKeys: Sendable {
 
   private static func read() throws(TinctureError) -> EngineKeys {
     var lists: [String: Set<String>] = [:]
-    for file in try BundledFile.all(in: "config") where file.name == "config/engine-keys.json5" {
+    for file in try BundledFile.all(in: "config") where file.name == name {
       let root = try JSON.parse(
         file.bytes, file: file.path, mode: .lenient, code: "formats")
       for (name, list) in try root.object() {
@@ -234,6 +246,9 @@ package struct EngineKeys: Sendable {
     let every = lists.removeValue(forKey: "every") ?? []
     return EngineKeys(general: general, every: every, own: lists)
   }
+
+  /// Whether the keys of `architecture` are listed at all.
+  package func knows(_ architecture: String) -> Bool { own[architecture] != nil }
 
   /// Whether llama.cpp reads `key` for `architecture`, whose name may stand in it or `{arch}` in its place.
   package func contains(_ key: String, for architecture: String) -> Bool {
