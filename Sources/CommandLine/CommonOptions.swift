@@ -19,7 +19,12 @@ enum CommonOptions {
     .flag("force", "Replace the output if it exists."),
     .flag("quiet", short: "q", "Print errors only: no summary, no progress line."),
     .flag("json", "Print one JSON object on standard output, for errors too; no progress line."),
-    .flag("dry-run", "Check everything and say what would be written, but write nothing."),
+    .flag(
+      "dry-run",
+      """
+      Check everything except the weights, which are not read, and say what would be written, but write \
+      nothing.
+      """),
     .flag("help", short: "h", "Print this help."),
   ]
 
