@@ -72,7 +72,9 @@ package struct ConfigReader {
       guard allowed.contains(found) else {
         throw CheckpointConfig.unsupported(
           node, "field", "llama.cpp does not compute what \(field.key) asks for: \(engine)",
-          expected: allowed.map(\.description).joined(separator: " or "), found: found.description,
+          expected: allowed.isEmpty
+            ? "null, or no such field" : allowed.map(\.description).joined(separator: " or "),
+          found: found.description,
           advice: "no GGUF of architecture \(architecture.name) can hold this model")
       }
     case .harmless: break

@@ -257,12 +257,19 @@ extension RotarySettings {
       return value
     }
 
-    func scaling(_ object: JSON?) throws(TinctureError) -> RotarySettings.Scaling {
+    mutating func scaling(_ object: JSON?) throws(TinctureError) -> RotarySettings.Scaling {
       guard let object else { return .none }
       _ = try object.object()
-      let kind = try (object.present("rope_type") ?? object.present("type"))?.string() ?? "default"
+      let named = try (object.present("rope_type") ?? object.present("type"))?.string()
+      let kind = named ?? "default"
       if kind == "default" {
         try refuseOthers(object, ["factor", "original_max_position_embeddings"])
+        if let factor = object.present("factor") {
+          notes.append(
+            "\(factor.path) is \(factor.shortText), but "
+              + (named == nil ? "no rope_type says how to scale" : "the rope_type is default")
+              + ": it is ignored, as in transformers")
+        }
         return .none
       }
       guard let known = RotaryRule.Scaling(rawValue: kind), rule.scalings.contains(known) else {

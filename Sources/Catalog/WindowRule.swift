@@ -72,10 +72,23 @@ package struct WindowSettings: Sendable, Equatable {
     } else {
       isWindowed = try Self.pattern(rule, config, layers: layers, hasSize: size != nil, &notes)
     }
-    if isWindowed.contains(true), size == nil {
-      throw (config.present("layer_types") ?? config.root).error(
-        "missing", "layers are windowed, but \(config.lack("sliding_window"))")
-    }
+    if isWindowed.contains(true), size == nil { throw Self.lacksSize(config) }
+  }
+
+  /// Layers are windowed, and sliding_window is 0, null or absent.
+  private static func lacksSize(_ config: CheckpointConfig) -> TinctureError {
+    let key = "sliding_window"
+    let zero = config.present(key)
+    let null = config.null(key)
+    let message =
+      zero == nil
+      ? "layers are windowed, but \(config.lack(key))" : "layers are windowed, but \(key) is 0"
+    let node = zero ?? null ?? config.present("layer_types") ?? config.text ?? config.root
+    return node.error(
+      zero == nil ? "missing" : "range", message, expected: "\(key) from 1 to 2^30",
+      found: zero?.shortText ?? null?.shortText ?? "no \(key)",
+      advice: "take config.json of the original model, or list every layer as full_attention in "
+        + "layer_types if it was trained without windows")
   }
 
   private static func isAbsent(_ key: String, _ config: CheckpointConfig) -> Bool {

@@ -343,6 +343,48 @@ import TinctureTestSupport
     #expect(try Self.ledger(Self.gemma3, usual).notes == (try Self.ledger(Self.gemma3).notes))
   }
 
+  /// A window of 0, null or none where layers are windowed: the field, what it says, and what to do.
+  @Test(arguments: [
+    (gemma3, #""sliding_window": 0"#, "config.range", "sliding_window", "0"),
+    (gemma3, #""sliding_window": null"#, "config.missing", "sliding_window", "null"),
+    (
+      mistral, #""sliding_window": null, "layer_types": ["full_attention", "sliding_attention"]"#,
+      "config.missing", "sliding_window", "null"
+    ),
+  ]) func windowedLayersNeedAWindow(
+    _ base: String, _ change: String, _ code: String, _ key: String, _ found: String
+  ) throws {
+    let error = try #require(throws: TinctureError.self) { _ = try Self.ledger(base, change) }
+    #expect(error.code.name == code, "\(error)")
+    #expect(error.place.key == key, "\(error)")
+    #expect(error.found == found, "\(error)")
+    #expect((error.place.byteOffset ?? 0) > 0, "\(error)")
+    #expect(error.advice?.contains("full_attention") == true, "\(error)")
+    #expect(!error.message.contains("has no sliding_window"), "\(error)")
+  }
+
+  /// What is expected of a field that no value but null fits.
+  @Test func fieldsWithoutAFittingValueSaySo() throws {
+    let error = #expect(throws: TinctureError.self) {
+      _ = try Self.ledger(Self.gemma3, #""attn_logit_softcapping": 2"#)
+    }
+    #expect(error?.expected == "null, or no such field")
+  }
+
+  /// A factor that no type gives a meaning; transformers 5.14 takes "default" (modeling_rope_utils.py).
+  @Test(arguments: [
+    (llama, #""rope_scaling": {"factor": 8.0}"#, "rope_scaling.factor is 8.0, but no rope_type"),
+    (gemma3, #""rope_scaling": {"factor": 8.0}"#, "rope_scaling.factor is 8.0, but no rope_type"),
+    (
+      llama, #""rope_scaling": {"type": "default", "factor": 2}"#,
+      "rope_scaling.factor is 2, but the rope_type is default"
+    ),
+  ]) func anIgnoredFactorIsTold(_ base: String, _ change: String, _ note: String) throws {
+    let ledger = try Self.ledger(base, change)
+    #expect(ledger.notes.filter { $0.hasPrefix(note) }.count == 1, "\(ledger.notes)")
+    #expect(!(try keys(ledger)).keys.contains { $0.contains("rope.scaling") })
+  }
+
   @Test func windowPatternsAreCarried() throws {
     let usual = try keys(Self.ledger(Self.gemma3))
     #expect(usual["gemma3.attention.sliding_window"] == .uint32(32))
