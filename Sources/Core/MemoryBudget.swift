@@ -34,7 +34,7 @@ public final class MemoryBudget: Sendable {
     if let held {
       throw TinctureError(
         .init("memory.budget", .limit),
-        "\(purpose) needs \(byteCount) bytes beside the \(held) already held",
+        "the memory budget has no room for \(purpose): \(byteCount) bytes beside the \(held) already held",
         expected: "at most \(limit) bytes in all", advice: "raise --memory")
     }
   }

@@ -7,7 +7,9 @@ extension SpecialTokens {
   /// tokenizer.json lists it as an added token, else the id of config.json; a text that only the vocabulary has comes
   /// last. transformers' tokenizer goes by the text, its models by the ids.
   /// - Parameter idOf: the id of a text, added tokens included.
-  func disagreements(_ files: TokenizerFiles, idOf: ([UInt8]) -> Int?) -> [String] {
+  func disagreements(
+    _ files: TokenizerFiles, tokenCount: Int, idOf: ([UInt8]) -> Int?
+  ) -> [String] {
     var notes: [String] = []
     for role in SpecialRole.named {
       // A name that the vocabulary lacks is told already.
@@ -23,7 +25,9 @@ extension SpecialTokens {
       }
       guard let chosen = id(of: role) else { continue }
       notes += disagreement(role, chosen, files, idOf)
-      if let ids = files.generationIDs[role], !ids.contains(chosen) {
+      // An end that is not a token is left out, which is told already.
+      let ids = (files.generationIDs[role] ?? []).filter { role != .eos || $0 < tokenCount }
+      if !ids.isEmpty, !ids.contains(chosen) {
         notes.append(
           "generation_config.json has \(role.rawValue)_token_id \(list(ids)), the \(role.rawValue) token is \(chosen): "
             + (role == .eos ? "generation ends at both" : "the latter is written"))

@@ -78,7 +78,7 @@ public struct SpecialTokens: Sendable {
     addEndTokens(files, tokenCount: tokenCount, textOf: textOf)
     notes += files.notes
     let listed = added + files.config.addedTokens + files.addedTokens
-    notes += disagreements(files) { name in
+    notes += disagreements(files, tokenCount: tokenCount) { name in
       listed.first { $0.content == name }?.id ?? idOf(name)
     }
   }

@@ -13,6 +13,10 @@ extension Vocabulary {
     if let name = request.preTokenizerOverride {
       try known.check(name)
       vocabulary.preTokenizer = name
+      if let found = recognised(json, known) {
+        vocabulary.noteOverride(name, recognised: found.name, file: "tokenizer.json")
+        vocabulary.notes += found.notes
+      }
     } else {
       let found = try known.name(of: PreTokenizerDefinition(json), file: json.path)
       vocabulary.preTokenizer = found.name
@@ -49,6 +53,25 @@ extension Vocabulary {
     }
     vocabulary.merges = mergeLines(trained)
     return vocabulary
+  }
+
+  /// The pre-tokenizer of the file and its notes; nil when llama.cpp has no name for it.
+  private static func recognised(
+    _ json: TokenizerJSON, _ known: KnownPreTokenizers
+  ) -> (name: String, notes: [String])? {
+    do throws(TinctureError) {
+      return try known.name(of: PreTokenizerDefinition(json), file: json.path)
+    } catch {
+      return nil
+    }
+  }
+
+  /// Notes a pre-tokenizer given by hand where the files were recognised as having another.
+  mutating func noteOverride(_ name: String?, recognised: String, file: String) {
+    guard let name, name != recognised else { return }
+    notes.append(
+      "the pre-tokenizer of \(file) is llama.cpp's \(recognised), but \(name) is written, as --pre-tokenizer says: "
+        + "llama.cpp may cut a text into other tokens than transformers")
   }
 
   /// Added tokens of every file, and tokens of the vocabulary that a configuration file names as special.

@@ -17,6 +17,7 @@ extension Vocabulary {
   static func makeSentencePiece(
     _ request: Request, _ model: SentencePieceModel
   ) throws(TinctureError) -> Vocabulary {
+    try checkSentencePieceName(request)
     let files = request.files
     let pieces = model.pieces
     let added = try addedTokens(files)
@@ -227,16 +228,18 @@ extension Vocabulary {
     return vocabulary
   }
 
+  private static func checkSentencePieceName(_ request: Request) throws(TinctureError) {
+    guard let name = request.preTokenizerOverride, name != "default" else { return }
+    throw TinctureError(
+      .init("tokenizer.preTokenizerName", .usage),
+      "llama.cpp knows one pre-tokenizer for SentencePiece", expected: "default", found: name,
+      advice: "leave out --pre-tokenizer")
+  }
+
   private mutating func setPreparation(
     _ request: Request, _ json: TokenizerJSON
   ) throws(TinctureError) {
-    if let name = request.preTokenizerOverride {
-      guard name == "default" else {
-        throw TinctureError(
-          .init("tokenizer.preTokenizerName", .usage),
-          "llama.cpp knows one pre-tokenizer for SentencePiece", expected: "default", found: name)
-      }
-    }
+    try Self.checkSentencePieceName(request)
     var prefix = false
     var isKnown = true
     // llama.cpp replaces spaces whatever the file says.

@@ -29,7 +29,11 @@ extension Vocabulary {
     } else {
       throw wrongKind(files, "WordPiece (tokenizer.json or vocab.txt)", "tokenizer.model only")
     }
-    try vocabulary.setPreparation(request, trained, file: file)
+    if try vocabulary.setPreparation(request, trained, file: file) {
+      vocabulary.noteOverride(
+        request.preTokenizerOverride, recognised: known.wordPieceName,
+        file: Folder.split(file).name)
+    }
 
     let added = try allAddedTokens(
       files, standardTokens(files, trained), trained)
@@ -117,13 +121,15 @@ extension Vocabulary {
 
   /// llama.cpp's procedure: control characters out, accents and case by keys, words at spaces, punctuation and
   /// Chinese characters alone. A tokenizer that does otherwise is refused unless the name is given by hand.
+  ///
+  /// - Returns: whether the tokenizer does as llama.cpp.
   private mutating func setPreparation(
     _ request: Request, _ trained: TrainedVocabulary, file: String
-  ) throws(TinctureError) {
+  ) throws(TinctureError) -> Bool {
     let files = request.files
     guard let json = files.json else {
       try setCase(files, trained, file: file)
-      return
+      return true
     }
     var problem: String?
     var lowercase = false
@@ -148,7 +154,8 @@ extension Vocabulary {
     }
     if json.characterLimit != 100 {
       notes.append(
-        "words of more than \(json.characterLimit) characters are unknown, which a GGUF cannot say: 100 is taken there"
+        "words of more than \(json.characterLimit) characters are unknown by tokenizer.json "
+          + "(max_input_chars_per_word); llama.cpp has no limit and cuts them into pieces"
       )
     }
     if json.postProcessor.isEmpty {
@@ -187,6 +194,7 @@ extension Vocabulary {
     lowercases = lowercase
     // llama.cpp's accents follow its case, as BertNormalizer's do when it says null.
     stripsAccents = strip
+    return problem == nil
   }
 
   /// Smallest share of tokens with capital letters in a cased vocabulary: one in `casedShare` tokens.

@@ -7,9 +7,16 @@ import TinctureCore
 extension ExportPlan {
   /// The importance row of each tensor that is quantized and has one.
   static func importance(
-    _ model: BoundModel, _ choices: [TypeChoice], _ statistics: StatisticsFile?
+    _ model: BoundModel, _ recipe: Recipe, _ choices: [TypeChoice], _ statistics: StatisticsFile?
   ) throws(TinctureError) -> [[Float]?] {
     guard let statistics else { return [[Float]?](repeating: nil, count: choices.count) }
+    guard choices.contains(where: \.format.isQuantized) else {
+      throw TinctureError(
+        .init("importance.unused", .usage),
+        "an importance matrix is given, but the recipe \(recipe.name) quantizes no tensor of this model",
+        place: .init(file: statistics.path), expected: "a recipe that quantizes, such as q4_k_m",
+        found: recipe.name, advice: "choose another recipe, or leave the matrix out")
+    }
     var rows: [[Float]?] = []
     for (tensor, choice) in zip(model.tensors, choices) {
       guard choice.format.isQuantized else {

@@ -61,7 +61,7 @@ public struct ExportPlan: Sendable {
     let choices = try RecipeAssignment.assign(
       model: model, recipe: recipe, overrides: options.overrides,
       hasImportance: statistics != nil)
-    let importance = try ExportPlan.importance(model, choices, statistics)
+    let importance = try ExportPlan.importance(model, recipe, choices, statistics)
     let metadata = try ExportPlan.metadata(model, recipe, options, statistics)
     let requests = zip(model.tensors, choices).map { tensor, choice in
       GGUFLayout.Request(

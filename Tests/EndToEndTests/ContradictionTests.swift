@@ -485,6 +485,21 @@ import TinctureText
     #expect(try id(checkpoint, "eos") == .uint32(2))
   }
 
+  /// An end that is no token of the vocabulary is left out, and nothing says that generation ends at it.
+  @Test func endsBeyondTheVocabulary() throws {
+    let checkpoint = try copy("llama")
+    try checkpoint.set(["eos_token_id": "500000"], file: "generation_config.json")
+    let told = try notes(checkpoint).filter { $0.contains("500000") }
+    #expect(
+      told.count == 1 && told[0].contains("is not a token") && told[0].hasSuffix("left out"),
+      "\(told)")
+    try checkpoint.set(["eos_token_id": "[9, 500000]"], file: "generation_config.json")
+    #expect(
+      try notes(checkpoint).contains {
+        $0.contains("eos_token_id 9, the eos token is 2: generation ends at both")
+      })
+  }
+
   @Test func listsThatHoldTheTokenAgree() throws {
     let checkpoint = try copy("llama")
     let before = try notes(checkpoint)

@@ -272,6 +272,24 @@ import TinctureTestSupport
     try Data(bytes).write(to: URL(fileURLWithPath: path))
   }
 
+  /// Where nothing is quantized a matrix would be read for nothing: that is said, and not that it is another model's.
+  @Test func aMatrixForARecipeOfFloats() throws {
+    let source = try fixture().source
+    let folder = try TemporaryFolder()
+    let model = SyntheticModel()
+    let matrix = folder.path("some.imatrix.gguf")
+    try writeMatrix(to: matrix, width: model.width, feedForward: model.feedForward)
+    let result = try Tool.run([
+      "quantize", source, "--recipe", "bf16", "-o", folder.path("out.gguf"), "--importance", matrix,
+      "--json",
+    ])
+    #expect(result.status == 2, "\(result.output)")
+    let error = try object(result).member("error")
+    #expect(try error.member("code").string() == "importance.unused")
+    #expect(try error.member("message").string().contains("bf16 quantizes no tensor"))
+    #expect(!FileManager.default.fileExists(atPath: folder.path("out.gguf")))
+  }
+
   @Test func matrixLeadsTheEncoder() throws {
     let source = try fixture().source
     let folder = try TemporaryFolder()

@@ -36,6 +36,26 @@ import TinctureText
     #expect(made.notes.contains { $0.contains("lowercased") && $0.contains("NORM") })
   }
 
+  /// llama.cpp's WordPiece (src/llama-vocab.cpp, llm_tokenizer_wpm_session) cuts words of any length.
+  @Test func theLimitOfWordsIsTold() throws {
+    func told(_ limit: Int?) throws -> [String] {
+      let checkpoint = try EditedCheckpoint("bert-uncased")
+      try checkpoint.set(
+        ["max_input_chars_per_word": limit.map { "\($0)" }], inside: "model",
+        file: "tokenizer.json")
+      return try Vocabulary.make(
+        files: TokenizerFiles.open(folder: checkpoint.path), kind: .bert, embeddingRows: .max,
+        configuredSize: 0
+      ).notes.filter { $0.contains("characters") }
+    }
+    #expect(
+      try told(20) == [
+        "words of more than 20 characters are unknown by tokenizer.json (max_input_chars_per_word); llama.cpp has no "
+          + "limit and cuts them into pieces"
+      ])
+    #expect(try told(100) == [] && told(nil) == [])
+  }
+
   @Test func aTemplateFileComesBeforeTheConfiguration() throws {
     let json = HostileTokenizerTests.json()
     let config = #"{"chat_template":"of the configuration"}"#

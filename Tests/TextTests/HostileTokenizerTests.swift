@@ -174,6 +174,33 @@ import TinctureText
       } == "tokenizer.preTokenizerName")
   }
 
+  /// A name given by hand that is not the one the files are recognised by is told; the same one is not.
+  @Test func aNameOverARecognisedPreTokenizerIsTold() throws {
+    func notes(_ tokens: String, _ kind: VocabularyKind, _ name: String) throws -> [String] {
+      let folder = Repository.path("golden/tokens/" + tokens)
+      return try Vocabulary.make(
+        files: TokenizerFiles.open(folder: folder), kind: kind, embeddingRows: .max,
+        configuredSize: 0, preTokenizerOverride: name
+      ).notes.filter { $0.contains("--pre-tokenizer") }
+    }
+    let told = try notes("qwen-bpe", .qwen, "gpt-2")
+    #expect(told.count == 1 && told[0].contains("qwen2") && told[0].contains("gpt-2"), "\(told)")
+    #expect(try notes("qwen-bpe", .qwen, "qwen2") == [])
+    #expect(try notes("flags-bert", .bert, "qwen2").count == 1)
+  }
+
+  /// SentencePiece has one pre-tokenizer, whichever file the vocabulary is from.
+  @Test(arguments: ["gemma", "gemma3-json"]) func otherNamesForSentencePiece(_ model: String) throws
+  {
+    let files = try TokenizerFiles.open(folder: Repository.path("golden/models/" + model))
+    #expect(
+      code {
+        try Vocabulary.make(
+          files: files, kind: .gemma, embeddingRows: .max, configuredSize: 0,
+          preTokenizerOverride: "qwen2")
+      } == "tokenizer.preTokenizerName")
+  }
+
   @Test func otherFiles() throws {
     let good = HostileTokenizerTests.json()
     let cases: [(files: [String: String], code: String)] = [
