@@ -24,7 +24,14 @@ public enum EncodingError: Error, Sendable, Equatable {
         "row \(firstRow + row), column \(column) becomes infinite in \(format.name)",
         place: TinctureError.Place(tensor: tensor),
         expected: "a weight within the range of \(format.name)",
-        found: "\(value)", advice: "choose BF16 or F32 for this tensor")
+        found: "\(value)",
+        advice: format != .bf16 && Self.fitsBF16(value)
+          ? "choose BF16 or F32 for this tensor" : "choose F32 for this tensor")
     }
+  }
+
+  /// Whether BF16 rounds the finite value to a finite one: below the middle between its largest and 2^128.
+  private static func fitsBF16(_ value: Float) -> Bool {
+    value.magnitude.bitPattern < 0x7F7F_8000
   }
 }

@@ -25,6 +25,11 @@ struct Invocation: Sendable {
   /// The first positional; the parser has checked that it is there.
   var path: String { parsed.positionals.first ?? "" }
 
+  /// The path of the file that must be named with --output.
+  func output() throws(TinctureError) -> String {
+    try ValueParser.output(required("output"), option: "output")
+  }
+
   /// The value of an option that must be given.
   func required(_ name: String) throws(TinctureError) -> String {
     if let value = parsed.value(name) { return value }

@@ -62,6 +62,18 @@ enum ValueParser {
     return units
   }()
 
+  /// The path of a file to write. `-`, which other programs take for standard output, is none: an output appears under
+  /// its name only when it is whole.
+  static func output(_ path: String, option: String) throws(TinctureError) -> String {
+    guard path != "-" else {
+      throw TinctureError(
+        .init("argument.output", .usage), "--\(option) cannot be standard output",
+        expected: "the name of a file, which appears only when it is whole", found: "'-'",
+        advice: "name a file; one that is called - is ./-")
+    }
+    return path
+  }
+
   /// One of `choices`, letter case ignored.
   static func choice(_ text: String, option: String, among choices: [String]) throws(TinctureError)
     -> String

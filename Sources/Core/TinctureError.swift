@@ -68,11 +68,26 @@ public struct TinctureError: Error, Sendable, CustomStringConvertible {
     found: String? = nil, advice: String? = nil
   ) {
     self.code = code
-    self.message = message
-    self.place = place
+    self.message = Self.shortened(message)
+    self.place = Self.shortened(place)
     self.expected = expected
-    self.found = found
+    self.found = found.map(Self.shortened)
     self.advice = advice
+  }
+
+  /// Most Unicode scalars of a message, of what was found and of a name, which may hold a value of any length.
+  package static let textLimit = 1000
+
+  private static func shortened(_ text: String) -> String {
+    guard text.utf8.count > textLimit, text.unicodeScalars.count > textLimit else { return text }
+    return String(String.UnicodeScalarView(text.unicodeScalars.prefix(textLimit))) + "…"
+  }
+
+  private static func shortened(_ place: Place) -> Place {
+    var short = place
+    short.tensor = place.tensor.map(shortened)
+    short.key = place.key.map(shortened)
+    return short
   }
 
   /// The same error with the blank parts of its place filled in.
@@ -86,6 +101,7 @@ public struct TinctureError: Error, Sendable, CustomStringConvertible {
     copy.place.tensor = place.tensor ?? tensor
     copy.place.key = place.key ?? key
     copy.place.layer = place.layer ?? layer
+    copy.place = Self.shortened(copy.place)
     return copy
   }
 

@@ -44,6 +44,8 @@ struct ParallelTests {
     try budget.lease(60, for: "a")
     let error = #expect(throws: TinctureError.self) { try budget.lease(41, for: "b") }
     #expect(error.map { ExitStatus($0.code.kind) } == .limit)
+    #expect(
+      error?.message == "the memory budget has no room for b: 41 bytes beside the 60 already held")
     try budget.lease(40, for: "c")
     budget.giveBack(100)
     #expect(budget.held == 0 && budget.highWaterMark == 100)

@@ -37,6 +37,13 @@ import TinctureTestSupport
     Case(words: ["quantize", "x", "--recipe", "q8_0"], status: 2, code: "argument.missing"),
     Case(words: ["quantize", "x", "-o", "y"], status: 2, code: "argument.missing"),
     Case(words: ["quantize", "x", "-o", "y", "--recipe", "q9"], status: 2, code: "recipe.unknown"),
+    Case(
+      words: ["quantize", "x", "-o", "-", "--recipe", "q8_0"], status: 2, code: "argument.output",
+      advice: "name a file; one that is called - is ./-"),
+    Case(words: ["convert", "x", "--output=-"], status: 2, code: "argument.output"),
+    Case(words: ["record", "x", "-o", "-", "--prompts", "y"], status: 2, code: "argument.output"),
+    Case(
+      words: ["verify", "x", "--against", "y", "--report", "-"], status: 2, code: "argument.output"),
     Case(words: ["inspect", "x", "--threads", "0"], status: 2, code: "argument.count"),
     Case(words: ["inspect", "x", "--threads", "two"], status: 2, code: "argument.count"),
     Case(words: ["inspect", "x", "--memory", "lots"], status: 2, code: "argument.size"),
@@ -59,6 +66,22 @@ import TinctureTestSupport
       ], status: 2, code: "metadata.repeated"),
     Case(words: ["help", "quantise"], status: 2, code: "argument.unknownCommand"),
   ]
+
+  /// A value of any length is shown by its beginning.
+  @Test(arguments: [
+    ["convert", "x", "-o", "y", "--metadata", "LONG"],
+    ["convert", "x", "-o", "y", "--metadata", "LONG=1"], ["convert", "x", "--LONG"], ["LONG"],
+    ["convert", "x", "LONG"], ["quantize", "x", "-o", "y", "--recipe", "LONG"],
+  ]) func longValuesAreCut(_ words: [String]) throws {
+    let long = String(repeating: "k", count: 70_000)
+    let words = words.map { $0.replacingOccurrences(of: "LONG", with: long) }
+    for form in [[], ["--json"]] {
+      let result = try Tool.run(words + form)
+      let text = result.output + result.errors
+      #expect(result.status == 2 && text.contains("kkk…"), "\(text.prefix(3000))")
+      #expect(text.count < 3000, "\(text.prefix(3000))")
+    }
+  }
 
   /// Whoever writes --json anywhere gets an object.
   @Test(arguments: [

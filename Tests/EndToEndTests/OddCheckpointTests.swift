@@ -182,6 +182,27 @@ import TinctureTestSupport
     #expect(try error.member("message").string().contains("row \(row), column 3 "))
   }
 
+  /// What BF16 cannot hold is F32's, whichever recipe met it.
+  @Test(arguments: [
+    ("bf16", Float(3.4e38), "choose F32"), ("q8_0", 3.4e38, "choose F32"),
+    ("q8_0", 3e38, "choose BF16 or F32"), ("f16", 1e6, "choose BF16 or F32"),
+    ("f16", -3.4e38, "choose F32"),
+  ]) func overflowAdvice(recipe: String, value: Float, advice: String) throws {
+    var checkpoint = try EditedCheckpoint("gemma3-scale")
+    let index = try #require(checkpoint.index("layers.1.mlp.up_proj.weight"))
+    let large = withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) }
+    checkpoint.tensors[index].bytes.replaceSubrange(0..<4, with: large)
+    try checkpoint.write()
+    let result = try Tool.run([
+      "quantize", checkpoint.path, "-o", checkpoint.folder.path("out.gguf"), "--json", "--recipe",
+      recipe,
+    ])
+    #expect(result.status == 4, "\(result.output)")
+    let (code, error) = try failure(result)
+    #expect(code == "weights.overflow")
+    #expect(try error.member("advice").string().hasPrefix(advice), "\(result.output)")
+  }
+
   @Test func overflowNamesItsFile() throws {
     var checkpoint = try EditedCheckpoint("gemma3-scale")
     let index = try #require(checkpoint.index("layers.1.mlp.up_proj.weight"))

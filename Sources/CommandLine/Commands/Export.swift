@@ -61,7 +61,7 @@ enum Export {
     statistics: StatisticsFile? = nil
   ) throws(TinctureError) -> Outcome {
     let start = ContinuousClock.now
-    let output = try invocation.required("output")
+    let output = try invocation.output()
     let options = try exportOptions(invocation)
     let checkpoint = try Checkpoint.open(invocation.path)
     let resources = invocation.resources

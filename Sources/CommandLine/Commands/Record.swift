@@ -38,7 +38,7 @@ enum RecordCommand {
     ],
     run: { (invocation) throws(TinctureError) in
       let parsed = invocation.parsed
-      let output = try invocation.required("output")
+      let output = try invocation.output()
       let promptsPath = try invocation.required("prompts")
       guard !parsed.has("full") || parsed.value("top") == nil else {
         throw ArgumentParser.usage(

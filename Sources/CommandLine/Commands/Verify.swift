@@ -66,6 +66,9 @@ enum VerifyCommand {
     let start = ContinuousClock.now
     let parsed = invocation.parsed
     let against = try invocation.required("against")
+    for option in ["report", "junit"] {
+      if let path = parsed.value(option) { _ = try ValueParser.output(path, option: option) }
+    }
     let promptFile: PromptFile? =
       if let path = parsed.value("prompts") { try PromptFile.open(path: path) } else { nil }
     let prompts = promptFile?.prompts
