@@ -63,6 +63,14 @@ extension BoundModel {
         tokenTypeCount: engine.hyperparameters.integer(.tokenTypes))
     }
     notes += vocabulary.notes
+    notes += modules.notes
+    if let settings = modules.settings {
+      notes += settings.notes(
+        contextLength: try engine.hyperparameters.require(.contextLength),
+        lowercases: vocabulary.metadata.contains {
+          $0.key == "tokenizer.ggml.normalizer.lowercase" && $0.value == .bool(true)
+        })
+    }
     if let checkpoint = source as? SafetensorsCheckpoint { notes += checkpoint.notes }
     notes += try besideNotes(folder)
     var tensors = try binding.canonicalTensors(tokenCount: vocabulary.tokenCount)

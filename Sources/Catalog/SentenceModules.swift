@@ -18,6 +18,11 @@ package struct SentenceModules {
   /// llama.cpp's number of the pooling (enum llama_pooling_type).
   package private(set) var pooling: UInt32?
   private(set) var dense: [Dense] = []
+  /// What sentence-transformers does to a text; nil without modules.json.
+  private(set) var settings: SentenceSettings?
+  private(set) var notes: [String] = []
+  /// Folder of the transformer inside the checkpoint; empty for the checkpoint itself.
+  private var transformer = ""
 
   private static let limit = 1 << 20
   /// Gives the bytes of a file.
@@ -37,6 +42,9 @@ package struct SentenceModules {
       (path) throws(TinctureError) -> [UInt8] in
       try InputFile(path: path).contents(limit: Self.limit)
     }
+    settings = try SentenceSettings(
+      folder: folder,
+      transformer: transformer.isEmpty ? folder : Folder.join(folder, transformer))
   }
 
   /// The same with `contents` in the place of files: modules.json first, then each module's config.json.
@@ -49,7 +57,11 @@ package struct SentenceModules {
       let name = String(type.split(separator: ".").last ?? "")
       switch name {
       // llama.cpp's tools normalise; the vector before it differs by its length only.
-      case "Transformer", "Normalize": break
+      case "Normalize": break
+      case "Transformer":
+        if let path = module.present("path"), try !path.string().isEmpty {
+          transformer = try Self.folder(module)
+        }
       case "Pooling": try readPooling(folder, module, contents)
       case "Dense" where rule == .poolingAndDense: try readDense(folder, module, contents)
       default:
@@ -128,6 +140,11 @@ package struct SentenceModules {
         found: chosen.isEmpty ? "none" : chosen.map(\.key).joined(separator: " and "))
     }
     pooling = number
+    if let node = config.present("include_prompt"), try !node.bool() {
+      notes.append(
+        "\(Folder.split(Folder.split(path).folder).name)/config.json has include_prompt false: sentence-transformers leaves "
+          + "the tokens of a prompt out of the pooling, llama.cpp pools all tokens")
+    }
   }
 
   private mutating func readDense(

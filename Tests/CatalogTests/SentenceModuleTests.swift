@@ -66,6 +66,86 @@ import TinctureTestSupport
     #expect(try failure("bert-uncased", modules: modules).code.name == code)
   }
 
+  /// What sentence-transformers does before the model and llama.cpp does not; the context of both models is told.
+  @Test(arguments: [
+    (
+      "bert-cased", "sentence_bert_config.json", #"{"do_lower_case": true, "max_seq_length": 64}"#,
+      "do_lower_case true"
+    ),
+    (
+      "bert-cased", "sentence_roberta_config.json", #"{"max_seq_length": 16}"#,
+      "sentence_roberta_config.json has max_seq_length 16"
+    ),
+    // The tokenizer lowercases by itself.
+    ("bert-uncased", "sentence_bert_config.json", #"{"do_lower_case": true}"#, nil),
+    ("bert-uncased", "sentence_bert_config.json", #"{"max_seq_length": null}"#, nil),
+    ("bert-uncased", "sentence_bert_config.json", #"{"max_seq_length": 512}"#, nil),
+    (
+      "bert-uncased", "sentence_bert_config.json", #"{"max_seq_length": 20}"#,
+      "up to the context length of 64 tokens"
+    ),
+    (
+      "bert-cased", "config_sentence_transformers.json",
+      #"{"prompts": {"query": "query: ", "none": ""}, "default_prompt_name": "query"}"#,
+      #"puts "query: " before every text"#
+    ),
+    (
+      "bert-cased", "config_sentence_transformers.json",
+      #"{"prompts": {"query": "query: ", "none": ""}, "default_prompt_name": "none"}"#, nil
+    ),
+    (
+      "bert-cased", "config_sentence_transformers.json",
+      #"{"prompts": {"query": "query: "}, "default_prompt_name": null}"#, nil
+    ),
+    (
+      "bert-cased", "config_sentence_transformers.json", #"{"default_prompt_name": "query"}"#,
+      "which its prompts do not have"
+    ),
+    (
+      "bert-cased", "1_Pooling/config.json",
+      #"{"pooling_mode_mean_tokens": true, "include_prompt": false}"#,
+      "1_Pooling/config.json has include_prompt false"
+    ),
+  ])
+  func settingsOfTexts(_ model: String, _ name: String, _ text: String, _ note: String?) throws {
+    let modules = "[\(Self.transformer), \(Self.module("Pooling", "1_Pooling"))]"
+    let pooling = ["1_Pooling/config.json": #"{"pooling_mode_mean_tokens": true}"#]
+    let plain = try bind(
+      model, modules: modules,
+      files: pooling.merging(["sentence_bert_config.json": "{}"]) { _, new in new }
+    ).notes
+    // Of several spellings of the first file the usual one counts.
+    let other = name.hasPrefix("sentence_") ? [:] : ["sentence_bert_config.json": "{}"]
+    let notes = try bind(
+      model, modules: modules,
+      files: pooling.merging(other) { _, new in new }.merging([name: text]) { _, new in new }
+    ).notes
+    #expect(notes.count == plain.count + (note == nil ? 0 : 1), "\(notes)")
+    if let note { #expect(notes.contains { $0.contains(note) }, "\(notes)") }
+  }
+
+  @Test(arguments: [
+    ("sentence_bert_config.json", "[]", "sentence_config.type"),
+    ("sentence_bert_config.json", "{", "sentence_config.syntax"),
+    ("sentence_bert_config.json", #"{"do_lower_case": 1}"#, "sentence_config.type"),
+    ("sentence_bert_config.json", #"{"max_seq_length": 0}"#, "sentence_config.range"),
+    ("config_sentence_transformers.json", "7", "config_sentence_transformers.type"),
+    (
+      "config_sentence_transformers.json", #"{"prompts": {"a": 1}}"#,
+      "config_sentence_transformers.type"
+    ),
+    (
+      "config_sentence_transformers.json", #"{"default_prompt_name": 1}"#,
+      "config_sentence_transformers.type"
+    ),
+  ])
+  func malformedSettings(_ name: String, _ text: String, code: String) throws {
+    let error = try failure(
+      "bert-uncased", modules: "[\(Self.transformer)]", files: [name: text])
+    #expect(error.code.name == code, "\(error)")
+    #expect(error.place.file?.hasSuffix(name) == true, "\(error)")
+  }
+
   @Test(arguments: ["../1_Pooling", "/etc", "", "a//b", ".", "1_Pooling/.."])
   func foldersStayInside(_ path: String) throws {
     let error = try failure(
