@@ -43,6 +43,7 @@ public struct StatisticsFile: Sendable {
     let isGGUF = magic == Array("GGUF".utf8)
     let content =
       isGGUF ? try StatisticsFile.readGGUF(file) : try StatisticsFile.readLegacy(file)
+    try file.checkUnchanged()
     path = file.path
     form = isGGUF ? .gguf : .legacy
     chunkCount = content.chunkCount

@@ -13,6 +13,13 @@ public protocol TensorSource: Sendable {
 }
 
 extension TensorSource {
+  /// Checks after reading that nothing was written to the files since they were opened.
+  ///
+  /// - Throws: `file.changed`.
+  package func checkUnchanged() throws(TinctureError) {
+    for file in files { try file.checkUnchanged() }
+  }
+
   /// Fills `buffer` with the stored bytes of `rows` of `tensor` (`rows.count * rowByteCount` bytes).
   ///
   /// - Throws: `file.read`, `file.truncated`, with the tensor's name.

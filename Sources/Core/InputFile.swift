@@ -11,6 +11,8 @@ public final class InputFile: Sendable {
   /// Device and inode: the same for every name and link of one file.
   package let identity: FileIdentity
   private let descriptor: Int32
+  /// When it was last written to before it was opened.
+  private let modified: timespec
   /// The contents when the file lives in memory only.
   private let memory: [UInt8]?
 
@@ -19,6 +21,7 @@ public final class InputFile: Sendable {
     path = name
     descriptor = -1
     memory = bytes
+    modified = timespec()
     byteCount = UInt64(bytes.count)
     identity = FileIdentity(device: .max, inode: .max)
   }
@@ -49,6 +52,7 @@ public final class InputFile: Sendable {
     self.path = path
     self.descriptor = descriptor
     memory = nil
+    modified = status.st_mtim
     byteCount = UInt64(max(0, status.st_size))
     identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
   }
@@ -125,14 +129,16 @@ public final class InputFile: Sendable {
 
   /// The whole file.
   ///
-  /// - Throws: `file.tooLarge` when it is larger than `limit` bytes.
+  /// - Throws: `file.tooLarge` when it is larger than `limit` bytes; `file.changed`.
   public func contents(limit: Int) throws(TinctureError) -> [UInt8] {
     guard byteCount <= UInt64(limit) else {
       throw TinctureError(
         .init("file.tooLarge", .invalidInput), "the file is larger than such a file can be",
         place: .init(file: path), expected: "at most \(limit) bytes", found: "\(byteCount) bytes")
     }
-    return try bytes(at: 0, count: Int(byteCount))
+    let bytes = try bytes(at: 0, count: Int(byteCount))
+    try checkUnchanged()
+    return bytes
   }
 
   /// Maps the first `count` bytes for reading; ``MappedFile`` owns the mapping.
@@ -141,6 +147,29 @@ public final class InputFile: Sendable {
       let address = mmap(nil, count, PROT_READ, MAP_SHARED, descriptor, 0), address != MAP_FAILED
     else { throw SystemError.cannotRead(path, "map", descriptor < 0 ? EBADF : errno) }
     return address
+  }
+
+  /// Checks after reading that nothing was written to the file since it was opened: what was read may be of two versions.
+  ///
+  /// It goes by size and time of modification, so a write within the clock tick of the one before goes unseen (a few
+  /// milliseconds).
+  /// - Throws: `file.changed`, `file.read`.
+  package func checkUnchanged() throws(TinctureError) {
+    guard descriptor >= 0 else { return }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else {
+      throw SystemError.cannotRead(path, "examine", errno)
+    }
+    let now = UInt64(max(0, status.st_size))
+    guard
+      now != byteCount || status.st_mtim.tv_sec != modified.tv_sec
+        || status.st_mtim.tv_nsec != modified.tv_nsec
+    else { return }
+    throw TinctureError(
+      .init("file.changed", .invalidInput), "the file was written to while it was read",
+      place: .init(file: path), expected: "the \(byteCount) bytes that were there at the beginning",
+      found: now == byteCount ? "as many bytes, written later" : "\(now) bytes",
+      advice: "wait until nothing writes the file any more, then run the command again")
   }
 
   /// Whether the file can be mapped: not one that lives in memory only.

@@ -29,7 +29,8 @@ public struct ExportJob: Sendable {
   ///
   /// On any failure the partial file is removed and a file of that name is what it was before.
   ///
-  /// - Throws: `output.isInput`, `file.exists`, `file.busy`, `file.write`, `disk.full`, `memory.budget`,
+  /// - Throws: `output.isInput`, `file.exists`, `file.busy`, `file.write`, `file.changed` (an input was written to
+  ///   meanwhile), `disk.full`, `memory.budget`,
   ///   `run.interrupted`, and what reading and encoding throw.
   /// - Complexity: O(weights); memory as ``ExportPlan/memoryByteCount(threads:)`` says, within the budget.
   public func run(_ resources: Resources = Resources()) throws(TinctureError) -> JobReport {
@@ -42,6 +43,7 @@ public struct ExportJob: Sendable {
     do throws(TinctureError) {
       threads = try Exporter(plan, outputs: outputs).run(resources)
       try resources.cancellation.check()
+      try plan.model.source.checkUnchanged()
       try outputs.commit()
     } catch {
       outputs.abandon()

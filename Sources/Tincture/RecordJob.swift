@@ -85,6 +85,7 @@ public struct RecordJob: Sendable {
         .record(into: recorder)
     }
     try resources.cancellation.check()
+    try model.bound.source.checkUnchanged()
     _ = try recorder.finish()
     return report(
       model, packPrompts, digest: digest, byteCount: writer.byteCount, start: start, resources)

@@ -88,6 +88,7 @@ public struct VerifyJob: Sendable {
       minimumPositions: minimumPositions,
       also: try fileChecks(model, pack, tolerance, resources))
     let own = try description(model, resources)
+    try model.bound.source.checkUnchanged()
     let notes =
       promptNotes + model.runtime.notes + [choiceNote].compactMap { $0 }
       + notes(model, pack.description, tolerance, measures, comparison)
@@ -231,6 +232,7 @@ public struct VerifyJob: Sendable {
         threads: resources.threads, memory: resources.memory)
       try other.record(
         packPrompts, arithmetic: .exact, withLayers: true, into: recorder, resources)
+      try other.bound.source.checkUnchanged()
       guard let file = try recorder.finish() else {
         throw TinctureError(
           .init("verify.memory", .internalError), "a pack in memory was not returned")

@@ -41,6 +41,28 @@ struct FilesTests {
     try whole.check()
   }
 
+  /// A write after opening shows whatever it wrote: as many bytes, fewer or more.
+  @Test(arguments: [[UInt8](repeating: 8, count: 64), [1], [UInt8](repeating: 7, count: 65)])
+  func aFileThatIsWrittenToSaysSo(_ bytes: [UInt8]) throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("weights")
+    try Data(repeating: 7, count: 64).write(to: URL(fileURLWithPath: path))
+    // File systems tell times apart by a few milliseconds.
+    try FileManager.default.setAttributes(
+      [.modificationDate: Date(timeIntervalSince1970: 1e9)], ofItemAtPath: path)
+    let file = try InputFile(path: path)
+    _ = try file.contents(limit: 64)
+    try file.checkUnchanged()
+    let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+    try handle.truncate(atOffset: UInt64(bytes.count))
+    try handle.write(contentsOf: Data(bytes))
+    try handle.close()
+    let error = #expect(throws: TinctureError.self) { try file.checkUnchanged() }
+    #expect(error?.code.name == "file.changed" && error?.code.kind == .invalidInput)
+    #expect(error?.place.file == path)
+    try InputFile(memory: [1], name: "memory").checkUnchanged()
+  }
+
   @Test func abandonLeavesNothing() throws {
     let folder = try TemporaryFolder()
     do {

@@ -22,6 +22,37 @@ import TinctureTestSupport
     #expect(counts.count == 24 && counts.allSatisfy { $0 > 0 }, "\(result.output)")
   }
 
+  /// Weights that are written over with as many bytes while they are read would give a file of two models.
+  @Test func inputsThatChangeMeanwhile() throws {
+    let checkpoint = try EditedCheckpoint("llama")
+    try checkpoint.write()
+    let weights = checkpoint.folder.path("model.safetensors")
+    try FileManager.default.setAttributes(
+      [.modificationDate: Date(timeIntervalSince1970: 1e9)], ofItemAtPath: weights)
+    let outputs = try TemporaryFolder()
+    let opened = try Checkpoint.open(checkpoint.path)
+    let plan = try ExportPlan(try opened.bind(), recipe: try Recipe.named("q8_0"))
+    let job = ExportJob(plan, of: opened, to: outputs.path("out.gguf"))
+    // The same bytes again: only the time tells.
+    let same = try bytes(weights)
+    let error = #expect(throws: TinctureError.self) {
+      _ = try job.run(
+        Resources(threads: 1) { _ in
+          let handle = FileHandle(forUpdatingAtPath: weights)
+          handle?.write(same)
+          try? handle?.close()
+        })
+    }
+    #expect(error?.code.name == "file.changed", "\(String(describing: error))")
+    #expect(error?.place.file == weights)
+    #expect(try names(outputs.path).isEmpty)
+    // Nobody writes any more.
+    let again = try Checkpoint.open(checkpoint.path)
+    let whole = try ExportPlan(try again.bind(), recipe: try Recipe.named("q8_0"))
+    _ = try ExportJob(whole, of: again, to: outputs.path("out.gguf")).run()
+    #expect(try names(outputs.path) == ["out.gguf"])
+  }
+
   @Test func killedAtRandomMoments() throws {
     let source = try fixture().source
     let folder = try TemporaryFolder()
