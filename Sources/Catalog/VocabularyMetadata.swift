@@ -45,7 +45,8 @@ public struct VocabularyMetadata: Sendable {
     let lookup = TokenLookup(vocabulary)
     let special = try SpecialTokens(
       files, tokenCount: vocabulary.count, isWordPiece: vocabulary.model == .wordPiece,
-      addsBOSByDefault: vocabulary.addsBOSByDefault, idOf: { lookup.id(of: $0) }, textOf: { Array(vocabulary.texts[$0]) })
+      addsBOSByDefault: vocabulary.addsBOSByDefault,
+      idOf: { lookup.id(of: $0) }, textOf: { Array(vocabulary.texts[$0]) })
     writer.addSpecial(special, fixed: specialTokens, vocabulary)
     let templates = writer.addTemplates(files)
     return VocabularyMetadata(

@@ -162,7 +162,8 @@ public struct SpecialTokens: Sendable {
       adds[role] = false
       guard files.config.addFlags[role] == nil else { continue }
       notes.append(
-        "the post-processor of tokenizer.json puts no \(role.rawValue) token before a text: llama.cpp is told not to either")
+        "the post-processor of tokenizer.json puts no \(role.rawValue) token before a text: llama.cpp is told not to either"
+      )
     }
   }
 

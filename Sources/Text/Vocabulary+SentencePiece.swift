@@ -133,7 +133,8 @@ extension Vocabulary {
     if addsSpacePrefix == nil, !model.addsDummyPrefix { addsSpacePrefix = false }
     if model.removesExtraWhitespaces, request.files.json == nil {
       notes.append(
-        "tokenizer.model takes runs of spaces for one (remove_extra_whitespaces); llama.cpp, as transformers, does not")
+        "tokenizer.model takes runs of spaces for one (remove_extra_whitespaces); llama.cpp, as transformers, does not"
+      )
     }
     if !model.precompiledCharacterMap.isEmpty {
       notes.append(

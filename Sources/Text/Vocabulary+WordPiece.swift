@@ -216,7 +216,8 @@ extension Vocabulary {
     } else if config.stripsAccents == nil, let own = strip, own != lowercase {
       notes.append(
         "tokenizer.json has strip_accents \(own) and tokenizer_config.json none: that counts, though transformers' "
-          + "BertTokenizer then \(lowercase ? "takes accents off with the case" : "leaves accents")")
+          + "BertTokenizer then \(lowercase ? "takes accents off with the case" : "leaves accents")"
+      )
     }
   }
 
