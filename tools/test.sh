@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test: the package's own (model-free), ten million seeded damaged inputs, and
-# the real models against their witnesses. About TIMETODO on two cores. Exit status 0 only when all pass.
+# the real models against their witnesses. Less than half an hour on two cores. Exit status 0 only when all pass.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/install.sh

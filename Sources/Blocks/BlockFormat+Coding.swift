@@ -30,6 +30,17 @@ extension BlockFormat {
     _ values: UnsafePointer<Float>, rowCount: Int, rowLength: Int,
     importance: UnsafePointer<Float>?, into bytes: UnsafeMutableRawPointer
   ) throws(EncodingError) {
+    _ = try encodeCountingFaint(
+      values, rowCount: rowCount, rowLength: rowLength, importance: importance, into: bytes)
+  }
+
+  /// The same; returns how many rows lost more than a quarter of their energy because they are too small for
+  /// half-precision numbers (see ``isFaint(_:_:_:)``).
+  package func encodeCountingFaint(
+    _ values: UnsafePointer<Float>, rowCount: Int, rowLength: Int,
+    importance: UnsafePointer<Float>?, into bytes: UnsafeMutableRawPointer
+  ) throws(EncodingError) -> Int {
+    var faint = 0
     guard let rowBytes = rowByteCount(rowLength), rowCount >= 0 else {
       preconditionFailure("\(rowCount) rows of \(rowLength) elements are no whole \(name) blocks")
     }
@@ -57,7 +68,30 @@ extension BlockFormat {
           try checkDecoded(source, row, rowLength, codec, target, limit)
         }
       }
+      if magnitude < Self.faintMagnitude, magnitude > 0, isFaint(source, target, rowLength) {
+        faint += 1
+      }
     }
+    return faint
+  }
+
+  /// Rows of smaller magnitudes may have scales below half precision's 2^-24: the greatest quant times the greatest
+  /// scale of a sub-block, 15 × 63, is below 2^10.
+  private static let faintMagnitude: Float = 0x1p-13
+
+  /// Whether what is decoded has lost more than a quarter of the row's energy.
+  private func isFaint(
+    _ source: UnsafePointer<Float>, _ target: UnsafeRawPointer, _ length: Int
+  ) -> Bool {
+    var decoded = [Float](repeating: 0, count: length)
+    decode(target, rowCount: 1, rowLength: length, into: &decoded)
+    var (energy, error) = (0.0, 0.0)
+    for column in 0..<length {
+      let (x, y) = (Double(source[column]), Double(decoded[column]))
+      energy += x * x
+      error += (x - y) * (x - y)
+    }
+    return error > energy / 4
   }
 
   /// Encodes one row of 16-bit floats; `magnitude` is its greatest absolute value.

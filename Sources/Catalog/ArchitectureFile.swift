@@ -125,6 +125,9 @@ struct ArchitectureFile {
       period: length,
       periodKey: try object.optional("periodKey")?.string(),
       isSizeAlwaysWritten: try object.flag("sizeAlwaysWritten"),
+      needs: try object.optional("needs").map { (node) throws(TinctureError) in
+        try FormatObject.word(node, WindowRule.Need.self)
+      },
       size: try object.optional("size").map(windowSize),
       firstLayer: try object.optional("firstLayer")?.int(),
       because: try object.required("because").string())

@@ -41,7 +41,7 @@ package struct EngineLedger {
     if let rule = architecture.window {
       let settings = try WindowSettings(
         rule, config, layers: hyperparameters.require(.layers), notes: &notes)
-      window = settings
+      window = try settings.forEngine(rule, contextLength: context, config: config, notes: &notes)
       own.window = settings
       if let limit = settings.limit(rule, contextLength: context) {
         hyperparameters.set(.contextLength, integer: limit)

@@ -302,21 +302,29 @@ struct GGUFHyperparameters {
         expected: "\(rule.isSizeAlwaysWritten ? 1 : 0) to 2^30")
     }
     let patternKey = sizeKey + "_pattern"
-    let count: Int
+    let isWindowed: [Bool]
     switch keys.file.value(patternKey) {
-    case .array(.bool(let flags)): count = flags.count
-    case .array(.uint32(let flags)): count = flags.count
-    case .array(.int32(let flags)): count = flags.count
-    case nil, .uint32: return
+    case .array(.bool(let flags)): isWindowed = Array(flags)
+    case .array(.uint32(let flags)): isWindowed = flags.map { $0 != 0 }
+    case .array(.int32(let flags)): isWindowed = flags.map { $0 != 0 }
+    case nil: isWindowed = WindowRule.enginePattern(period: rule.period, layers: layers)
+    case .uint32(let period):
+      isWindowed = WindowRule.enginePattern(period: Int(period), layers: layers)
     default:
       throw keys.failure(
         patternKey, "the key has another type", expected: "a uint32, or a flag for each layer")
     }
-    guard count == layers else {
+    guard isWindowed.count == layers else {
       throw keys.failure(
         patternKey, "the list does not name every layer", expected: "\(layers) flags",
         advice: "llama.cpp would let the layers that are not named see everything; correct the list"
       )
+    }
+    if size > 0, let needs = rule.needs, let lack = needs.lack(isWindowed) {
+      throw TinctureError(
+        .init("engine.window", .unsupported), "llama.cpp ends at a model with such windows",
+        place: .init(file: keys.file.path, key: patternKey), expected: needs.words, found: lack,
+        advice: "correct the pattern: llama.cpp does not run this file either")
     }
   }
 }

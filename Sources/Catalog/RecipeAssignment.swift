@@ -15,8 +15,8 @@ public struct TypeChoice: Sendable, Hashable {
 ///
 /// Source: llama.cpp `src/llama-quant.cpp` (as in llama-cpp-python 0.3.36): `llama_tensor_get_type`,
 /// `tensor_allows_quantization`, `tensor_type_fallback`. Differences, all towards saying so: an override
-/// that does not fit a row or decides nothing is an error, and `--tensor-type` also works with float
-/// recipes.
+/// that does not fit a row or decides nothing is an error, `--tensor-type` also works with float
+/// recipes, and a vector of 16-bit floats in a GGUF source becomes F32: llama.cpp ends at a norm of them.
 package enum RecipeAssignment {
   /// What is looked at of a tensor.
   package struct Tensor: Sendable {
@@ -108,6 +108,13 @@ package enum RecipeAssignment {
   private static func floatChoice(_ tensor: Tensor) -> TypeChoice {
     let what = tensor.role.isAlwaysFloat ? tensor.role.label : "\(tensor.role.label) of one row"
     if let id = tensor.stored?.ggmlID, let format = BlockFormat.with(id: id) {
+      if tensor.shape.rank == 1, format == .f16 || format == .bf16 {
+        return TypeChoice(
+          tensor: tensor.name, format: .f32,
+          reason:
+            "\(what), never quantized: F32, with which llama.cpp computes (\(format.name) in the source)"
+        )
+      }
       return TypeChoice(
         tensor: tensor.name, format: format,
         reason: "\(what), never quantized: \(format.name) as stored")

@@ -45,6 +45,7 @@ public struct VocabularyMetadata: Sendable {
     let lookup = TokenLookup(vocabulary)
     let special = try SpecialTokens(
       files, tokenCount: vocabulary.count, isWordPiece: vocabulary.model == .wordPiece,
+      addsBOSByDefault: vocabulary.addsBOSByDefault,
       idOf: { lookup.id(of: $0) }, textOf: { Array(vocabulary.texts[$0]) })
     writer.addSpecial(special, fixed: specialTokens, vocabulary)
     let templates = writer.addTemplates(files)

@@ -28,10 +28,38 @@ package struct WindowRule: Sendable {
   package var periodKey: String?
   /// Whether llama.cpp needs the window's size even when no layer uses it.
   package var isSizeAlwaysWritten: Bool
+  /// Which kinds of layers llama.cpp needs where there is a window: without them it ends at the file.
+  package enum Need: String, Sendable, CaseIterable {
+    /// At least one with a window.
+    case windowed
+    /// At least one with a window and one without.
+    case both
+
+    /// What `isWindowed` lacks, in words; nil: nothing.
+    func lack(_ isWindowed: [Bool]) -> String? {
+      if !isWindowed.contains(true) { return "no layer has a window" }
+      return self == .both && !isWindowed.contains(false) ? "every layer has a window" : nil
+    }
+
+    var words: String {
+      switch self {
+      case .windowed: "at least one layer with a window"
+      case .both: "at least one layer with a window and one without"
+      }
+    }
+  }
+
+  /// nil: any.
+  package var needs: Need?
   /// transformers' window and first windowed layer when config.json has none; nil: none.
   package var size: Int?
   package var firstLayer: Int?
   package var because: String
+
+  /// Which layers llama.cpp windows when no key lists them (`set_swa_pattern` in src/llama-hparams.cpp).
+  package static func enginePattern(period: Int, layers: Int) -> [Bool] {
+    (0..<layers).map { period == 0 || $0 % period < period - 1 }
+  }
 
   /// Fields of config.json that this rule judges.
   var keys: Set<String> {
@@ -172,12 +200,42 @@ package struct WindowSettings: Sendable, Equatable {
     if let size {
       entries.append((architecture + ".attention.sliding_window", .uint32(UInt32(size))))
     }
-    let engine = isWindowed.indices.map { $0 % rule.period < rule.period - 1 }
+    let engine = WindowRule.enginePattern(period: rule.period, layers: isWindowed.count)
     if engine != isWindowed {
       entries.append(
         (architecture + ".attention.sliding_window_pattern", .array(.bool(isWindowed))))
     }
     return entries
+  }
+
+  /// The same computation with the layers that llama.cpp needs: without windows, a window of the whole context.
+  ///
+  /// - Throws: `engine.window` where there is none.
+  package func forEngine(
+    _ rule: WindowRule, contextLength: Int, config: CheckpointConfig, notes: inout [String]
+  ) throws(TinctureError) -> WindowSettings {
+    guard rule.engine == .pattern, let needs = rule.needs, let lack = needs.lack(isWindowed) else {
+      return self
+    }
+    let all = WindowRule.enginePattern(period: rule.period, layers: isWindowed.count)
+    // Without a size that is always written, no window is told to llama.cpp, and it needs no such layers.
+    guard isWindowed.contains(true) || rule.isSizeAlwaysWritten else { return self }
+    guard needs == .windowed, all.contains(true) else {
+      let node = config.present("layer_types") ?? config.root
+      throw CheckpointConfig.unsupported(
+        node, "window", "llama.cpp ends at a model with such windows",
+        expected: needs.words, found: lack,
+        advice: "there is no file that llama.cpp would run as this model computes")
+    }
+    notes.append(
+      "\(lack), and llama.cpp needs one: the whole context of \(contextLength) positions is written as window, "
+        + "which is the same")
+    return WindowSettings(size: contextLength, isWindowed: all)
+  }
+
+  private init(size: Int?, isWindowed: [Bool]) {
+    self.size = size
+    self.isWindowed = isWindowed
   }
 
   /// The context length up to which an engine without windows computes the same, when that is less than

@@ -70,9 +70,10 @@ package enum Linear {
   private static func multiplyAll<Sum>(
     _ weights: WeightMatrix, _ activations: Activations, team: Team,
     into output: UnsafeMutablePointer<Sum>, stride: Int,
-    _ kernel: @Sendable (
-      tk_linear, UnsafePointer<UInt8>, Int, UnsafePointer<tk_inputs>, UnsafeMutablePointer<Sum>
-    ) -> Void
+    _ kernel:
+      @Sendable (
+        tk_linear, UnsafePointer<UInt8>, Int, UnsafePointer<tk_inputs>, UnsafeMutablePointer<Sum>
+      ) -> Void
   ) throws(TinctureError) {
     precondition(
       weights.rowLength == activations.width, "\(weights.rowLength) by \(activations.width)")

@@ -27,6 +27,8 @@ public struct SentencePieceModel: Sendable {
   public private(set) var addsDummyPrefix = true
   public private(set) var removesExtraWhitespaces = true
   public private(set) var escapesWhitespaces = true
+  /// Whether the mark of a space stands after a word, not before it.
+  package private(set) var marksSpacesAfterWords = false
 
   /// Parses the bytes of a `tokenizer.model`. Cost: one pass, the pieces' bytes copied once.
   ///
@@ -117,6 +119,7 @@ public struct SentencePieceModel: Sendable {
   ) throws(TinctureError) {
     var reader = ProtobufReader(bytes, range, file: file)
     while let field = try reader.next() {
+      if field.number == 24 { marksSpacesAfterWords = try field.varint(reader) != 0 }
       guard field.number == 3 else { continue }
       let number = try field.varint(reader)
       guard let known = Algorithm(rawValue: number) else {

@@ -18,6 +18,7 @@ public struct SpecialTokens: Sendable {
 
   /// - Parameters:
   ///   - tokenCount: ids from here on have no token.
+  ///   - addsBOSByDefault: whether llama.cpp puts a begin token before a text unless it is told otherwise.
   ///   - idOf: the id of a text in the vocabulary.
   ///   - textOf: the text of an id, for telling which end tokens llama.cpp knows by itself.
   /// - Throws: `tokenizer.specialToken` when a file names a begin, end or padding token, or the post-processor any token,
@@ -25,6 +26,7 @@ public struct SpecialTokens: Sendable {
   ///   gives a token another id than the vocabulary.
   package init(
     _ files: TokenizerFiles, tokenCount: Int, isWordPiece: Bool,
+    addsBOSByDefault: Bool = false,
     idOf: ([UInt8]) -> Int?, textOf: (Int) -> [UInt8]?
   ) throws(TinctureError) {
     names = files.config.names
@@ -44,6 +46,7 @@ public struct SpecialTokens: Sendable {
     }
     for step in files.json?.postProcessor ?? [] { read(step) }
     try checkPostProcessor(files, idOf)
+    if files.json != nil, !isWordPiece { settleAbsent(files, addsBOSByDefault: addsBOSByDefault) }
 
     for role in roles {
       guard let flag = files.config.addFlags[role] else { continue }
@@ -151,6 +154,19 @@ public struct SpecialTokens: Sendable {
   // MARK: The post-processor
 
   /// The library puts the ids of the post-processor around a text, llama.cpp those of the tokens.
+  /// Where the post-processor puts no token before or after a text, transformers has none there, whatever the flags say
+  /// and whatever llama.cpp would do by itself.
+  private mutating func settleAbsent(_ files: TokenizerFiles, addsBOSByDefault: Bool) {
+    for (role, isDefault) in [(SpecialRole.bos, addsBOSByDefault), (.eos, false)] {
+      guard adds[role] == nil, files.config.addFlags[role] ?? isDefault else { continue }
+      adds[role] = false
+      guard files.config.addFlags[role] == nil else { continue }
+      notes.append(
+        "the post-processor of tokenizer.json puts no \(role.rawValue) token before a text: llama.cpp is told not to either"
+      )
+    }
+  }
+
   private func checkPostProcessor(
     _ files: TokenizerFiles, _ idOf: ([UInt8]) -> Int?
   ) throws(TinctureError) {
@@ -206,6 +222,12 @@ public struct SpecialTokens: Sendable {
       last = special(single.last)
       if let first { readFirst(first) }
       if let last { readLast(last) }
+      let between = single.dropFirst().dropLast().compactMap { special($0).map(text) }
+      if !between.isEmpty {
+        notes.append(
+          "the post-processor puts more than one token before or after a text, which llama.cpp cannot: not added "
+            + between.map { "\"\($0)\"" }.joined(separator: ", "))
+      }
     }
     readPair(pair, first: first, last: last)
   }

@@ -34,6 +34,8 @@ public struct TokenizerConfig: Sendable {
   public private(set) var stripsAccents: Bool?
   public private(set) var splitsChineseCharacters: Bool?
   public private(set) var addsPrefixSpace: Bool?
+  /// Whether `tokenizer_class` is one with which transformers takes tokenizer.json as it stands.
+  package private(set) var takesTokenizerJSON = false
   /// `chat_template`: one named "default", or a list; nil when the file has none.
   public private(set) var templates: [NamedTemplate]?
 
@@ -60,6 +62,10 @@ public struct TokenizerConfig: Sendable {
     stripsAccents = try root.present("strip_accents")?.bool()
     splitsChineseCharacters = try root.present("tokenize_chinese_chars")?.bool()
     addsPrefixSpace = try root.present("add_prefix_space")?.bool()
+    if let name = root.present("tokenizer_class") {
+      takesTokenizerJSON = ["PreTrainedTokenizerFast", "TokenizersBackend"].contains(
+        try name.string())
+    }
     if let template = root.present("chat_template") {
       templates = try TokenizerConfig.readTemplates(template)
     }

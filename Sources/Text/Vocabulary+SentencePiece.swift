@@ -19,6 +19,7 @@ extension Vocabulary {
   ) throws(TinctureError) -> Vocabulary {
     try checkSentencePieceName(request)
     let files = request.files
+    try checkFollowed(request, model)
     let pieces = model.pieces
     let added = try addedTokens(files)
     let limit = max(pieces.count, (added.map(\.id).max() ?? -1) + 1)
@@ -79,6 +80,31 @@ extension Vocabulary {
     return vocabulary
   }
 
+  /// What llama.cpp does not do with text, whatever the model says.
+  ///
+  /// - Throws: `tokenizer.preTokenizer` (unsupported).
+  private static func checkFollowed(
+    _ request: Request, _ model: SentencePieceModel
+  ) throws(TinctureError) {
+    let hasJSON = request.files.json != nil
+    let problem: String? =
+      if model.algorithm == .unigram, model.types.contains(.byte) {
+        "a unigram model with pieces for bytes (byte_fallback): llama.cpp gives characters without a piece the unknown token"
+      } else if model.marksSpacesAfterWords {
+        "treat_whitespace_as_suffix: llama.cpp marks spaces before words"
+      } else if !model.escapesWhitespaces, !hasJSON {
+        "escape_whitespaces is off: llama.cpp writes spaces as \u{2581} all the same"
+      } else {
+        nil
+      }
+    guard let problem, request.preTokenizerOverride == nil else { return }
+    throw TinctureError(
+      .init("tokenizer.preTokenizer", .unsupported),
+      "llama.cpp cuts text otherwise than this tokenizer.model",
+      place: .init(file: Folder.join(request.files.folder, "tokenizer.model")), found: problem,
+      advice: "accept the difference with --pre-tokenizer default")
+  }
+
   /// Without a tokenizer.json, whose `model.vocab` is held against the model when it is read, an added token may take
   /// the place of a spare or control piece only.
   private static func checkReplaced(
@@ -106,6 +132,11 @@ extension Vocabulary {
     }
     // llama.cpp adds the prefix unless told otherwise.
     if addsSpacePrefix == nil, !model.addsDummyPrefix { addsSpacePrefix = false }
+    if model.removesExtraWhitespaces, request.files.json == nil {
+      notes.append(
+        "tokenizer.model takes runs of spaces for one (remove_extra_whitespaces); llama.cpp, as transformers, does not"
+      )
+    }
     if !model.precompiledCharacterMap.isEmpty {
       notes.append(
         "tokenizer.model normalizes text (\(model.normalizerName)); llama.cpp does not for this kind: a text "

@@ -178,23 +178,59 @@ extension Vocabulary {
         found: PreTokenizerDefinition(json).text,
         advice: "accept the difference with --pre-tokenizer \(preTokenizer)")
     }
-    let config = files.config
+    if files.config.splitsChineseCharacters == false { noteChineseCharacters() }
+    settleCase(files.config, &lowercase, &strip)
+    lowercases = lowercase
+    // llama.cpp's accents follow its case, as BertNormalizer's do when it says null.
+    stripsAccents = strip
+    return problem == nil
+  }
+
+  /// tokenizer.json and tokenizer_config.json about case and accents.
+  ///
+  /// transformers' BertTokenizer takes what tokenizer_config.json says, and its own defaults where that says nothing;
+  /// PreTrainedTokenizerFast takes tokenizer.json whole. Rule: what a file says counts, before a default of the library;
+  /// a note tells where that is another thing than transformers does, or where the files disagree.
+  private mutating func settleCase(
+    _ config: TokenizerConfig, _ lowercase: inout Bool, _ strip: inout Bool?
+  ) {
+    func word(_ value: Bool?) -> String { value.map { "\($0)" } ?? "null" }
+    if config.takesTokenizerJSON {
+      for (key, own, given) in [
+        ("do_lower_case", lowercase, config.lowercases),
+        ("strip_accents", strip, config.stripsAccents),
+      ] where given != nil && given != own {
+        notes.append(
+          "tokenizer_config.json has \(key) \(word(given)), tokenizer.json \(word(own)): the latter counts, as in "
+            + "transformers for this tokenizer_class")
+      }
+      return
+    }
     if let given = config.lowercases, given != lowercase {
       notes.append(
         "tokenizer.json has lowercase \(lowercase), tokenizer_config.json do_lower_case \(given): the latter "
           + "counts, as in transformers")
       lowercase = given
+    } else if config.lowercases == nil, !lowercase {
+      notes.append(
+        "tokenizer.json does not lowercase text and tokenizer_config.json has no do_lower_case: text is not "
+          + "lowercased, though transformers' BertTokenizer lowercases unless it is told otherwise")
     }
     if let given = config.stripsAccents, given != strip {
       notes.append(
-        "tokenizer.json has strip_accents \(strip.map { "\($0)" } ?? "null"), tokenizer_config.json \(given): "
+        "tokenizer.json has strip_accents \(word(strip)), tokenizer_config.json \(given): "
           + "the latter counts, as in transformers")
       strip = given
+    } else if config.stripsAccents == nil, let own = strip, own != lowercase {
+      notes.append(
+        "tokenizer.json has strip_accents \(own) and tokenizer_config.json none: that counts, though transformers' "
+          + "BertTokenizer then \(lowercase ? "takes accents off with the case" : "leaves accents")"
+      )
     }
-    lowercases = lowercase
-    // llama.cpp's accents follow its case, as BertNormalizer's do when it says null.
-    stripsAccents = strip
-    return problem == nil
+  }
+
+  private mutating func noteChineseCharacters() {
+    notes.append("tokenize_chinese_chars is off, but llama.cpp always splits Chinese characters")
   }
 
   /// Smallest share of tokens with capital letters in a cased vocabulary: one in `casedShare` tokens.
@@ -210,9 +246,7 @@ extension Vocabulary {
   private mutating func setCase(
     _ files: TokenizerFiles, _ trained: TrainedVocabulary, file: String
   ) throws(TinctureError) {
-    if files.config.splitsChineseCharacters == false {
-      notes.append("tokenize_chinese_chars is off, but llama.cpp always splits Chinese characters")
-    }
+    if files.config.splitsChineseCharacters == false { noteChineseCharacters() }
     stripsAccents = files.config.stripsAccents
     if let given = files.config.lowercases {
       lowercases = given

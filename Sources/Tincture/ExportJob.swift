@@ -39,9 +39,9 @@ public struct ExportJob: Sendable {
     try resources.cancellation.check()
     let parts = try checkedParts()
     let outputs = try OutputSet(parts: parts, replacing: replaces)
-    let threads: Int
+    let outcome: (threads: Int, notes: [String])
     do throws(TinctureError) {
-      threads = try Exporter(plan, outputs: outputs).run(resources)
+      outcome = try Exporter(plan, outputs: outputs).run(resources)
       try resources.cancellation.check()
       try plan.model.source.checkUnchanged()
       try outputs.commit()
@@ -49,7 +49,9 @@ public struct ExportJob: Sendable {
       outputs.abandon()
       throw error
     }
-    return report(parts, isWritten: true, threads: threads, start: start, resources)
+    return report(
+      parts, isWritten: true, threads: outcome.threads, notes: outcome.notes, start: start,
+      resources)
   }
 
   /// Makes every check of ``run(_:)`` that needs no writing, and writes nothing.
@@ -65,11 +67,11 @@ public struct ExportJob: Sendable {
 
   private func report(
     _ parts: [(path: String, byteCount: UInt64)], isWritten: Bool, threads: Int,
-    start: ContinuousClock.Instant, _ resources: Resources
+    notes: [String] = [], start: ContinuousClock.Instant, _ resources: Resources
   ) -> JobReport {
     JobReport(
       plan: plan,
-      notes: plan.notes + ExportJob.olderOutputs(path, beside: parts.map(\.path)),
+      notes: plan.notes + notes + ExportJob.olderOutputs(path, beside: parts.map(\.path)),
       sourcePath: checkpoint.path,
       outputs: parts.map { JobReport.Output(path: $0.path, byteCount: $0.byteCount) },
       isWritten: isWritten, threads: threads, seconds: secondsSince(start),

@@ -19,6 +19,7 @@ struct Exporter: Sendable {
   let view: CanonicalView
   let outputs: OutputSet
   private let chunks: ChunkMap
+  private let faint = FaintRows()
 
   init(_ plan: ExportPlan, outputs: OutputSet) {
     self.plan = plan
@@ -65,8 +66,8 @@ struct Exporter: Sendable {
   ///
   /// - Throws: what reading, encoding or writing throws, with the tensor's name; of several failures
   ///   the one of the first chunk.
-  /// - Returns: how many workers ran at most.
-  func run(_ resources: Resources) throws(TinctureError) -> Int {
+  /// - Returns: how many workers ran at most, and notes about tensors that the stored types could not hold.
+  func run(_ resources: Resources) throws(TinctureError) -> (threads: Int, notes: [String]) {
     let held = plan.heldByteCount
     try resources.memory.lease(held, for: "the metadata and the importance rows")
     defer { resources.memory.giveBack(held) }
@@ -95,7 +96,18 @@ struct Exporter: Sendable {
           Progress(item: entry.name, completedBytes: min(completed, total), totalBytes: total))
       }
     }
-    return pool.count
+    return (pool.count, faintNotes())
+  }
+
+  /// Tensors with rows that were too small for the half-precision numbers of their type.
+  private func faintNotes() -> [String] {
+    let found = faint.counts.withLock { $0 }
+    return found.sorted { $0.key < $1.key }.map { (index, count) in
+      let entry = plan.entries[index]
+      return
+        "\(entry.tensor.label): \(count) of \(entry.shape.rowCount) rows hold values too small for the half-precision "
+        + "numbers of \(entry.format.name.uppercased()), and are zeros or nearly so in the file; BF16 or F32 holds them"
+    }
   }
 
   /// The file that the tensor's rows come from, for errors.
@@ -162,9 +174,10 @@ struct Exporter: Sendable {
     try view.rows(of: entry.tensor, chunk.rows, into: values, scratch: slab.source)
     let rowLength = entry.shape.rowLength
     func run(_ importance: UnsafePointer<Float>?) throws(EncodingError) {
-      try entry.format.encode(
+      let count = try entry.format.encodeCountingFaint(
         values, rowCount: chunk.rows.count, rowLength: rowLength, importance: importance,
         into: bytes)
+      if count > 0 { faint.counts.withLock { $0[chunk.entry, default: 0] += count } }
     }
     do throws(EncodingError) {
       guard let importance = entry.importance else { return try run(nil) }
@@ -183,4 +196,9 @@ struct Exporter: Sendable {
       throw error.located(in: entry.tensor, format: entry.format, firstRow: chunk.rows.lowerBound)
     }
   }
+}
+
+/// How many rows of each entry came out as zeros, or nearly.
+private final class FaintRows: Sendable {
+  let counts = Mutex<[Int: Int]>([:])
 }

@@ -38,6 +38,18 @@ import TinctureBlocks
     }
   }
 
+  /// Rows whose values are lost because half-precision numbers end at 6e-8 are counted; others are not.
+  @Test(arguments: BlockFormat.all) func faintRowsAreCounted(_ format: BlockFormat) throws {
+    var random = Generator(state: 12)
+    let tiny = random.normal(Self.length, scale: 1e-10)
+    let rows =
+      tiny + random.normal(Self.length, scale: 1e-2) + [Float](repeating: 0, count: 512) + tiny
+    var bytes = [UInt8](repeating: 0, count: try #require(format.rowByteCount(4 * Self.length)))
+    let count = try format.encodeCountingFaint(
+      rows, rowCount: 4, rowLength: Self.length, importance: nil, into: &bytes)
+    #expect(count == (["F32", "BF16"].contains(format.name) ? 0 : 2), "\(format.name)")
+  }
+
   /// Three values evenly apart have exact codes, and uneven importance does not lead away from them.
   @Test(arguments: [BlockFormat.q2_K, .q4_K, .q5_K])
   func threeValuesStayExact(_ format: BlockFormat) throws {

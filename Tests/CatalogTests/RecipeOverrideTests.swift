@@ -76,9 +76,11 @@ struct RecipeOverrideTests {
     // The pattern is found in the norms' names too.
     let overrides = TypeOverrides(tensorTypes: [("attn_v", .q8_0)])
     #expect(try Self.assign("q4_0", overrides)["blk.3.attn_v_norm.weight"]?.format == .f32)
-    // A GGUF source's float tensors stay as they are; a checkpoint's become F32.
+    // A GGUF source's matrices that stay floats stay as they are; vectors become F32, without which llama.cpp ends at
+    // them.
     let halves = Self.tensors(stored: .element(.f16))
-    #expect(try Self.assign("q4_0", tensors: halves)["output_norm.weight"]?.format == .f16)
+    let norm = try Self.assign("q4_0", tensors: halves)["output_norm.weight"]
+    #expect(norm?.format == .f32 && norm?.reason.hasSuffix("(F16 in the source)") == true)
     #expect(try Self.assign("bf16", tensors: halves)["blk.0.attn_v.weight"]?.format == .bf16)
   }
 

@@ -50,9 +50,9 @@ def token_windows(path, text, positions, window=576, skip=64):
     return [ids[i * window:(i + 1) * window] for i in range(count)]
 
 
-def log_probabilities(path, windows, skip=64):
+def log_probabilities(path, windows, skip=64, threads=2):
     """float32 [positions, vocabulary] of each window, by stock llama.cpp."""
-    stock = Stock(path, context=len(windows[0]))
+    stock = Stock(path, context=len(windows[0]), threads=threads)
     for window in windows:
         stock.clear()
         rows = stock.logits(window)[skip:]
@@ -62,10 +62,10 @@ def log_probabilities(path, windows, skip=64):
     stock.close()
 
 
-def divergence(references, path, windows, skip=64):
+def divergence(references, path, windows, skip=64, threads=2):
     """KL divergence in nats from the reference's log probabilities at every position, and where the top token is the same."""
     values, same = [], []
-    for reference, candidate in zip(references, log_probabilities(path, windows, skip)):
+    for reference, candidate in zip(references, log_probabilities(path, windows, skip, threads)):
         same.append(reference.argmax(1) == candidate.argmax(1))
         candidate -= reference
         values.append(-np.einsum("ij,ij->i", np.exp(reference), candidate, dtype=np.float64))

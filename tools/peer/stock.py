@@ -150,9 +150,10 @@ class Stock:
         """float32 [tokens, vocabulary]."""
         self._run(ids)
         width = self.lib.llama_vocab_n_tokens(self.vocabulary)
-        rows = [np.ctypeslib.as_array(self.lib.llama_get_logits_ith(self.context, i), (width,)).copy()
-                for i in range(len(ids))]
-        return np.stack(rows)
+        rows = np.empty((len(ids), width), np.float32)
+        for i in range(len(ids)):
+            rows[i] = np.ctypeslib.as_array(self.lib.llama_get_logits_ith(self.context, i), (width,))
+        return rows
 
     def embedding(self, ids):
         """float32 [width], pooled as the file says."""
