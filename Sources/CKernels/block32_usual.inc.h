@@ -16,7 +16,18 @@ TK_INLINE float row_energy(const float *x, int64_t row_length) {
   return kq_sum(sum) / (float)row_length;
 }
 
-// `raw` is the tile as it was loaded.
+// The tile as it was loaded, weights scaled to a greatest of 1 per block: nothing under- or overflows. A block without
+// importance has equal weights.
+TK_INLINE tk_tile usual_tile(const tk_tile *loaded) {
+  tk_tile raw = *loaded;
+  f32x8 top = raw.w[0];
+  for (int i = 1; i < 32; ++i) top = v_max(top, raw.w[i]);
+  i32x8 none = top < v_splat(0x1p-126f);
+  f32x8 factor = v_splat(1) / v_select(none, v_splat(1), top);
+  for (int i = 0; i < 32; ++i) raw.w[i] = v_select(none, v_splat(1), raw.w[i] * factor);
+  return raw;
+}
+
 TK_INLINE void usual_lead(const tk_tile *raw, float energy, tk_tile *led) {
   for (int i = 0; i < 32; ++i) {
     led->x[i] = raw->x[i];

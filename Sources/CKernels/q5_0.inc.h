@@ -39,7 +39,7 @@ static void enc_q5_0_weighted(
     int count = blocks - first < 8 ? (int)(blocks - first) : 8;
     tk_tile tile;
     tile_load(&tile, x + 32 * first, importance + 32 * first, count);
-    const tk_tile raw = tile;
+    const tk_tile raw = usual_tile(&tile);
     tk_scales found = better_symmetric(&raw, energy, -16, 15, search_symmetric(&tile, -16, 15, 8, 0.9f));
     int32_t q[32][8];
     quants_symmetric(&tile, found.d, -16, 15, q);

@@ -44,7 +44,7 @@ static void enc_q5_1_weighted(
     int count = blocks - first < 8 ? (int)(blocks - first) : 8;
     tk_tile tile;
     tile_load(&tile, x + 32 * first, importance + 32 * first, count);
-    const tk_tile raw = tile;
+    const tk_tile raw = usual_tile(&tile);
     tk_scales found = better_affine(&raw, energy, 31, search_affine(&tile, 31, 12, 2.0f));
     int32_t q[32][8];
     quants_affine(&tile, found.d, found.m, 31, q);

@@ -153,7 +153,6 @@ public struct SpecialTokens: Sendable {
 
   // MARK: The post-processor
 
-  /// The library puts the ids of the post-processor around a text, llama.cpp those of the tokens.
   /// Where the post-processor puts no token before or after a text, transformers has none there, whatever the flags say
   /// and whatever llama.cpp would do by itself.
   private mutating func settleAbsent(_ files: TokenizerFiles, addsBOSByDefault: Bool) {
@@ -167,6 +166,7 @@ public struct SpecialTokens: Sendable {
     }
   }
 
+  /// The library puts the ids of the post-processor around a text, llama.cpp those of the tokens.
   private func checkPostProcessor(
     _ files: TokenizerFiles, _ idOf: ([UInt8]) -> Int?
   ) throws(TinctureError) {

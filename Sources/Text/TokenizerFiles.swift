@@ -170,7 +170,7 @@ public struct TokenizerFiles: Sendable {
           try readIDs(root.present(key), "generation_config.json has \(key)", &notes)?.ids
       }
     }
-    if let json { added = listed(added, json, sentencePiece, config, &notes) }
+    if let json { added = listed(added, json, config, &notes) }
     return TokenizerFiles(
       folder: folder, sentencePiece: sentencePiece, json: json, wordPieces: wordPieces,
       config: config, addedTokens: added, templateFiles: try readTemplates(folder),
@@ -179,24 +179,20 @@ public struct TokenizerFiles: Sendable {
   }
 
   /// Of added_tokens.json what tokenizer.json or tokenizer_config.json has too: beside a tokenizer.json transformers does not
-  /// look at the rest.
+  /// look at the rest. Beside a tokenizer.model, where the vocabulary of tokenizer.json is not kept, all of them.
   private static func listed(
-    _ added: [AddedToken], _ json: TokenizerJSON, _ model: SentencePieceModel?,
-    _ config: TokenizerConfig, _ notes: inout [String]
+    _ added: [AddedToken], _ json: TokenizerJSON, _ config: TokenizerConfig, _ notes: inout [String]
   ) -> [AddedToken] {
+    guard let vocabulary = json.vocabulary else { return added }
     let ids = Set((json.addedTokens + config.addedTokens).map(\.id))
     let rest = added.filter { token in
-      let isPiece =
-        model.map { model in
-          token.id < model.pieces.count && model.pieces[token.id].elementsEqual(token.content)
-        } ?? false
-      return !ids.contains(token.id) && !isPiece
-        && json.vocabulary?.id(of: token.content) != token.id
+      !ids.contains(token.id) && vocabulary.id(of: token.content) != token.id
     }
     guard !rest.isEmpty else { return added }
+    let names = rest.prefix(4).map { "\"\($0.text)\" (\($0.id))" }.joined(separator: ", ")
     notes.append(
       "added_tokens.json has \(rest.count == 1 ? "a token" : "\(rest.count) tokens") that tokenizer.json does not have, "
-        + "which transformers does not read then: left out \(rest.prefix(4).map { "\"\($0.text)\" (\($0.id))" }.joined(separator: ", "))"
+        + "which transformers does not read then: left out \(names)"
         + (rest.count > 4 ? ", …" : ""))
     let left = Set(rest.map(\.id))
     return added.filter { !left.contains($0.id) }
