@@ -8,9 +8,25 @@ package struct WeightSketchDescription: Sendable, Equatable {
   /// Seed of the signs.
   package var seed: UInt64
 
-  package init(projectionCount: Int = 8, seed: UInt64 = 3) {
+  package init(projectionCount: Int = Self.usualCount, seed: UInt64 = 3) {
     self.projectionCount = projectionCount
     self.seed = seed
+  }
+
+  /// Sums of a row: with these 32 the mean of their squares is known to a quarter.
+  package static let usualCount = 32
+
+  /// `limit`, which is for 32 sums, as it is for those that the pack has: fewer leave more to chance.
+  ///
+  /// The mean of k squares is above q(k) by chance once in 10^14 rows: the chi-square distribution's quantile, by Wilson
+  /// and Hilferty (1931).
+  package func limit(_ limit: Double) -> Double {
+    func quantile(_ count: Int) -> Double {
+      let spread = 2.0 / (9 * Double(count))
+      let root = 1 - spread + 7.65 * spread.squareRoot()
+      return root * root * root
+    }
+    return limit * max(1, quantile(projectionCount) / quantile(Self.usualCount))
   }
 
   /// The sketch of rows of `width` weights.

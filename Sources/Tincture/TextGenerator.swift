@@ -106,6 +106,10 @@ public final class TextGenerator {
         report.end = .count
         break
       }
+      guard session.count < session.contextLength else {
+        report.end = .context
+        break
+      }
       let id = try sampler.next(scores)
       if report.ids.isEmpty {
         decided = .now
@@ -125,7 +129,8 @@ public final class TextGenerator {
         break
       }
       if report.ids.count == limit { continue }
-      guard session.count < session.contextLength else {
+      // The token just made stands in the context too.
+      guard session.count + 1 < session.contextLength else {
         report.end = .context
         break
       }

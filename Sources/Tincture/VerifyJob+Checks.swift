@@ -23,7 +23,8 @@ extension VerifyJob {
         checks.append(weights(.blockError, try check.run(resources), limit, model))
       }
     case .pack:
-      if let kept = pack.description.weights, let limit = tolerance.limits[.rowError] {
+      if let kept = pack.description.weights, let own = tolerance.limits[.rowError] {
+        let limit = kept.limit(own)
         let costs = try Tolerance.costs()
         let sketcher = WeightSketcher(model: model.bound, about: kept, resources: resources)
         let result = try sketcher.compare(with: pack, limit: limit, cost: { costs[$0] ?? 1 })

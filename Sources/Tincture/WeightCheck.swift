@@ -205,7 +205,8 @@ struct WeightCheck {
     }
   }
 
-  /// Squared error of a stored float over that of half a unit in the last place, of normal numbers and of the smallest.
+  /// Squared error of a stored float over that of half a unit in the last place, of normal numbers and of the smallest. A
+  /// reference that the 16-bit type holds must be the same.
   static func ratio(_ type: StoredType?, of own: Float, _ other: Float) -> Double {
     let (relative, least): (Double, Double) =
       switch type {
@@ -213,8 +214,19 @@ struct WeightCheck {
       case .element(.bf16)?: (0x1p-9, 0x1p-134)
       default: (0x1p-24, 0x1p-149)
       }
+    if own != other, holds(type, other) { return .infinity }
     let error = (Double(other) - Double(own)) / max(abs(Double(other)) * relative, least)
     return error * error
+  }
+
+  /// Whether a number of 16 bits (subnormal halves aside) is `value`, so that no rounding excuses another one.
+  private static func holds(_ type: StoredType?, _ value: Float) -> Bool {
+    switch type {
+    case .element(.bf16)?: value.bitPattern & 0xFFFF == 0
+    case .element(.f16)?:
+      value.bitPattern & 0x1FFF == 0 && value.magnitude >= 0x1p-14 && value.magnitude <= 65504
+    default: false
+    }
   }
 
   private func blocks(

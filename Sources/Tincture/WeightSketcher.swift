@@ -8,9 +8,9 @@ import TinctureParity
 /// A pack cannot keep the weights, but a few sums with random signs of every row (``StageSketch``) tell how far another
 /// row is: for rows x and y the mean of (s·x − s·y)² over the signs is |x − y|². Held against what the format costs
 /// (`weightError` times |x|²), an honest row stays near 1 and a row with one wrong block, in another place or of another
-/// norm is far off, though the logits hide it. With 8 sums a faulty row of n times the cost is below limit L with the
-/// probability that a chi-square of 8 degrees is below 8 L / n: for L = 40 and n = 111 (one block of 32 with a turned
-/// scale in a Q5_0 row of 640) 6 in 100; swapped rows, of which n is in the thousands, never.
+/// norm is far off, though the logits hide it. With 32 sums a faulty row of n times the cost is below limit L with the
+/// probability that a chi-square of 32 degrees is below 32 L / n: for L = 16 and n = 111 (one block of 32 with a turned
+/// scale in a Q5_0 row of 640) never; for n = 28 (the same block doubled) 2 in 100; for n = 7 (halved) nearly always.
 ///
 /// Tensors of one row (norms, biases) are kept whole and compared weight by weight, as ``WeightCheck`` does. Rows of
 /// floats have no such slack (``RowCost``): F32 holds every value, so the sketches are the same.
@@ -190,8 +190,8 @@ package struct RowCost {
   private let allowsStep: Bool
 
   /// Blocks: what the format costs, and the eleven bits of the sums. Floats: a quarter of what rounding costs, as `limit`
-  /// is many times the cost and rounding of floats is not: with 40 a row of BF16 may have 11 times its expected error,
-  /// which 8 sums show of an honest row in less than one of 10^14 cases. F32 holds every value: sums and lengths are those of the
+  /// is many times the cost and rounding of floats is not: with 16 a row of BF16 may have 4 times its expected error,
+  /// which 32 sums show of an honest row in less than one of 10^12 cases. F32 holds every value: sums and lengths are those of the
   /// reference, rounded alike; a sum on the border of two roundings is let pass.
   package init(_ type: StoredType?, columns: Int, _ cost: (String) -> Double) {
     let own = cost(type?.description ?? "")

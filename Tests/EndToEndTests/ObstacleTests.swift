@@ -35,6 +35,35 @@ struct ObstacleTests {
     #expect(dry.status == 1 && dry.output.contains(words))
   }
 
+  /// BF16 weights of a BF16 checkpoint are copied: the last bit of one is a fault.
+  @Test func theLastBitOfACopiedWeight() throws {
+    let folder = try TemporaryFolder()
+    let file = folder.path("copy.gguf")
+    let checkpoint = TinyModels.path("gemma2")
+    let made = try Tool.run(["convert", checkpoint, "-o", file, "--type", "bf16"])
+    try #require(made.status == 0, "\(made.errors)")
+    let words = ["verify", file, "--against", checkpoint, "--json"]
+    #expect(try Tool.run(words).status == 0)
+    let tensor = try #require(
+      GGUFFile.open(file).tensors.first { $0.name == "blk.1.ffn_up.weight" })
+    var bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: file)))
+    bytes[Int(tensor.byteOffset) + 200] ^= 1
+    try Data(bytes).write(to: URL(fileURLWithPath: file))
+    let result = try Tool.run(words)
+    #expect(result.status == 1 && result.output.contains("blk.1.ffn_up.weight"), "\(result.output)")
+  }
+
+  @Test func twoReportsInOneFile() throws {
+    let folder = try TemporaryFolder()
+    let page = folder.path("a.html")
+    let result = try Tool.run([
+      "verify", TinyModels.path("llama"), "--against", TinyModels.path("llama"), "--report", page,
+      "--junit", page, "--force",
+    ])
+    #expect(result.status == 2 && result.errors.contains("name one file"), "\(result.errors)")
+    #expect(!FileManager.default.fileExists(atPath: page))
+  }
+
   @Test("another number of tokens, against a pack and against a checkpoint")
   func vocabulary() throws {
     let gemma = try TokenMutationTests.gemma.get()

@@ -145,6 +145,19 @@ import TinctureTestSupport
     #expect(try ids("1", "1") != ids("2", "1"))
   }
 
+  /// `--context` counts prompt and answer: the last token made is within it.
+  @Test func theContextIsNotExceeded() throws {
+    let words = [
+      "run", TinyModels.path("gemma3"), "-p", "a", "--ignore-end", "--json", "--context",
+    ]
+    let prompt = try object(Tool.run(words + ["64", "-n", "1"])).member("promptTokenCount").int()
+    for room in 0..<4 {
+      let json = try object(Tool.run(words + ["\(prompt + room)"]))
+      #expect(try json.member("ids").array().count == room, "room for \(room)")
+      #expect(try json.member("end").equals("context"))
+    }
+  }
+
   @Test func aConversationKeepsWhatItHasComputed() throws {
     let words = ["run", TinyModels.path("gemma3"), "--chat", "-n", "5", "--ignore-end"]
     let result = try Tool.run(words + ["--json"], input: "Fever?\n\nAnd cough?\n")

@@ -153,7 +153,7 @@ struct HostilePackTests {
       "pack.value"
     ),
     (
-      "weights of nothing", "\"weightSketch\":{\"projections\":8,\"seed\":3}",
+      "weights of nothing", "\"weightSketch\":{\"projections\":32,\"seed\":3}",
       "\"weightSketch\":null", "pack.value"
     ),
     ("stages out of order", "{\"stage\":1", "{\"stage\":2", "pack.order"),

@@ -114,7 +114,7 @@ struct SyntheticRows {
       for first in [0, 2] {
         try recorder.weights(
           "blk.0.attn_q.weight", first: first, columns: 5,
-          sketches: (0..<18).map { Float($0) / 8 })
+          sketches: (0..<2 * (WeightSketchDescription.usualCount + 1)).map { Float($0) / 8 })
       }
       try recorder.weights("blk.0.attn_norm.weight", whole: [1, 2.5, -3])
     }

@@ -158,7 +158,7 @@ def tokenizer_memory(options):
                 if name != left_out:
                     os.symlink(os.path.abspath(os.path.join(source, name)), os.path.join(folder, name))
             refused = subprocess.run([options.tincture, "inspect", folder, "--memory", "1M"], stderr=subprocess.PIPE)
-            found = re.search(rb"the tokenizer needs (\d+) bytes", refused.stderr)
+            found = re.search(rb"room for the tokenizer: (\d+) bytes", refused.stderr)
             check(refused.returncode == 6 and found is not None, "the tokenizer counts against --memory")
             taken = resident(options.tincture, folder) - resident(options.tincture, tiny)
             ratio = int(found[1]) / taken

@@ -69,6 +69,13 @@ enum VerifyCommand {
     for option in ["report", "junit"] {
       if let path = parsed.value(option) { _ = try ValueParser.output(path, option: option) }
     }
+    if let page = parsed.value("report"), let results = parsed.value("junit"),
+      page == results || Folder.identity(page).map({ $0 == Folder.identity(results) }) == true
+    {
+      throw ArgumentParser.usage(
+        "argument.conflict", "--report and --junit name one file", command: invocation.command,
+        found: page, advice: "give two names")
+    }
     let promptFile: PromptFile? =
       if let path = parsed.value("prompts") { try PromptFile.open(path: path) } else { nil }
     let prompts = promptFile?.prompts
