@@ -5,7 +5,8 @@
 
 #define TK_BF16_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma")))
 
-enum { BF16_ROWS = 4, BF16_TOKENS = 6, BF16_PANEL = 32 };
+// BF16_AHEAD: bytes that prefetching runs ahead with a single token.
+enum { BF16_ROWS = 4, BF16_TOKENS = 6, BF16_PANEL = 32, BF16_AHEAD = 8192 };
 
 // `count` rows times `tokens` tokens, all columns; tokens from `valid` on repeat the last valid one.
 static inline __attribute__((always_inline)) TK_BF16_TARGET void bf16_tile(
@@ -24,7 +25,11 @@ static inline __attribute__((always_inline)) TK_BF16_TARGET void bf16_tile(
   for (; i + 32 <= width; i += 32) {
     __m512i w[BF16_ROWS];
 #pragma clang loop unroll(full)
-    for (int r = 0; r < count; ++r) w[r] = _mm512_loadu_si512(weights + r * row_bytes + 2 * i);
+    for (int r = 0; r < count; ++r) {
+      const uint8_t *from = weights + r * row_bytes + 2 * i;
+      if (tokens == 1) _mm_prefetch((const char *)from + BF16_AHEAD, _MM_HINT_T0);
+      w[r] = _mm512_loadu_si512(from);
+    }
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; ++t) {
       __m512i value = _mm512_loadu_si512(x[t] + i);
