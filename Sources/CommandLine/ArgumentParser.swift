@@ -73,6 +73,40 @@ enum ArgumentParser {
     return parsed
   }
 
+  /// Whether the word at `index` of a whole command line stands where a path is expected, as far as its command and the
+  /// words before it tell.
+  static func isPath(_ words: [String], _ index: Int) -> Bool {
+    guard index > 0, let command = CommandTable.all.first(where: { $0.name == words[0] }) else {
+      return false
+    }
+    func takesPath(_ hint: ValueHint?) -> Bool {
+      switch hint {
+      case .path, .folderOrFile: true
+      default: false
+      }
+    }
+    var positionals = command.positionals[...]
+    var optionsEnded = false
+    var at = 1
+    while at < words.count {
+      let word = words[at]
+      if optionsEnded || word == "-" || !word.hasPrefix("-") {
+        let positional = positionals.popFirst()
+        if at == index { return takesPath(positional?.hint) }
+      } else if word == "--" {
+        optionsEnded = true
+      } else {
+        let (name, attached) = split(word)
+        let option = find(name, in: command)
+        let takesNext = attached == nil && option.map { $0.arity != .flag } == true
+        if at == index || takesNext && at + 1 == index { return takesPath(option?.hint) }
+        if takesNext { at += 1 }
+      }
+      at += 1
+    }
+    return false
+  }
+
   private static func isValue(_ word: String) -> Bool {
     if !word.hasPrefix("-") || word == "-" { return true }
     let second = word.utf8.dropFirst().first ?? 0

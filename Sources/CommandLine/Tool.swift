@@ -2,19 +2,23 @@ import Tincture
 
 /// The whole program: words in, text out, exit status back.
 enum Tool {
-  /// Runs the command line `words` (without the program's name; nil for a word that is not UTF-8).
-  static func run(_ words: [String?]) -> ExitStatus {
+  /// Runs the command line `arguments`, without the program's name.
+  static func run(_ arguments: [Console.Argument]) -> ExitStatus {
     var commandName: String?
-    let known = words.compactMap { $0 }
+    let words = arguments.map(\.text)
     // Whoever writes it anywhere reads JSON, also of a command line that is wrong.
-    let json = known.contains { $0 == "--json" || $0.hasPrefix("--json=") }
+    let json = words.contains { $0 == "--json" || $0.hasPrefix("--json=") }
     do throws(TinctureError) {
-      for (index, word) in words.enumerated() where word == nil {
+      if let index = arguments.firstIndex(where: { !$0.isUTF8 }) {
+        let isPath = ArgumentParser.isPath(words, index)
         throw TinctureError(
           .init("argument.encoding", .usage), "argument \(index + 1) is not UTF-8",
-          advice: "rename the file, or link to it under a UTF-8 name")
+          expected: "UTF-8", found: "'\(words[index])'",
+          advice: isPath
+            ? "rename the file, or link to it under a UTF-8 name"
+            : "write it in UTF-8: the terminal or the program that made it uses another encoding")
       }
-      let (command, rest) = try CommandTable.command(for: known)
+      let (command, rest) = try CommandTable.command(for: words)
       guard let command else {
         return try emit(.document(Help.overview(CommandTable.all)), command: nil, json: false)
       }

@@ -63,10 +63,19 @@ package enum Console {
     return String(cString: value)
   }
 
-  /// The arguments after the program's name; nil stands for one that is not UTF-8.
-  package static func arguments() -> [String?] {
-    (1..<max(1, Int(CommandLine.argc))).map { index in
-      CommandLine.unsafeArgv[index].flatMap { String(validatingCString: $0) }
+  /// A word of the command line.
+  package struct Argument: Sendable {
+    /// What is not UTF-8 is U+FFFD.
+    package let text: String
+    package let isUTF8: Bool
+  }
+
+  /// The arguments after the program's name.
+  package static func arguments() -> [Argument] {
+    (1..<max(1, Int(CommandLine.argc))).compactMap { index in
+      guard let word = CommandLine.unsafeArgv[index] else { return nil }
+      if let text = String(validatingCString: word) { return Argument(text: text, isUTF8: true) }
+      return Argument(text: String(cString: word), isUTF8: false)
     }
   }
 

@@ -129,12 +129,14 @@ public final class InputFile: Sendable {
 
   /// The whole file.
   ///
+  /// - Parameter advice: what helps when it is too large; nil: another file stands in its place.
   /// - Throws: `file.tooLarge` when it is larger than `limit` bytes; `file.changed`.
-  public func contents(limit: Int) throws(TinctureError) -> [UInt8] {
+  public func contents(limit: Int, advice: String? = nil) throws(TinctureError) -> [UInt8] {
     guard byteCount <= UInt64(limit) else {
       throw TinctureError(
         .init("file.tooLarge", .invalidInput), "the file is larger than such a file can be",
-        place: .init(file: path), expected: "at most \(limit) bytes", found: "\(byteCount) bytes")
+        place: .init(file: path), expected: "at most \(limit) bytes", found: "\(byteCount) bytes",
+        advice: advice ?? "put the right file in its place: it is another one, or damaged")
     }
     let bytes = try bytes(at: 0, count: Int(byteCount))
     try checkUnchanged()

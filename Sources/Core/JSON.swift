@@ -22,11 +22,13 @@ package struct JSON: Sendable {
   /// - Parameters:
   ///   - file: its path, for errors.
   ///   - code: first part of the codes of every error of this document.
+  ///   - advice: what an error advises; nil: for a strict text to download or copy it again.
   /// - Throws: `CODE.syntax`, `CODE.utf8`, `CODE.depth`, `CODE.duplicateKey`, each with the byte offset.
   package static func parse(
-    _ bytes: [UInt8], file: String?, mode: Mode = .strict, code: String = "json"
+    _ bytes: [UInt8], file: String?, mode: Mode = .strict, code: String = "json",
+    advice: String? = nil
   ) throws(TinctureError) -> JSON {
-    var parser = JSONParser(mode: mode, file: file, code: code)
+    var parser = JSONParser(mode: mode, file: file, code: code, advice: advice)
     let nodes = try parser.parse(bytes)
     return JSON(
       document: JSONDocument(bytes: bytes, nodes: nodes, file: file, code: code), index: 0)

@@ -5,14 +5,16 @@ struct JSONParser {
   let mode: JSON.Mode
   let file: String?
   let code: String
+  let advice: String?
   private var nodes: [JSONNode] = []
   private var position = 0
   private var failure: TinctureError?
 
-  init(mode: JSON.Mode, file: String?, code: String) {
+  init(mode: JSON.Mode, file: String?, code: String, advice: String?) {
     self.mode = mode
     self.file = file
     self.code = code
+    self.advice = advice ?? (mode == .strict ? "download or copy the file again" : nil)
   }
 
   mutating func parse(_ bytes: [UInt8]) throws(TinctureError) -> [JSONNode] {
@@ -67,7 +69,7 @@ struct JSONParser {
     TinctureError(
       .init(code + "." + name, .invalidInput), message,
       place: .init(file: file, byteOffset: UInt64(offset ?? position)), expected: expected,
-      found: found, advice: mode == .strict ? "download or copy the file again" : nil)
+      found: found, advice: advice)
   }
 
   private func unexpected(_ bytes: UnsafeBufferPointer<UInt8>, expected: String) -> TinctureError {

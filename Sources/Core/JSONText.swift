@@ -18,6 +18,18 @@ enum JSONText {
     }
   }
 
+  /// How many bytes stand before the first that is not well-formed UTF-8, nil when all are.
+  static func firstFault(_ text: ArraySlice<UInt8>) -> Int? {
+    Array(text).withUnsafeBufferPointer { bytes in
+      var index = 0
+      while index < bytes.count {
+        guard let length = scalarLength(bytes, at: index) else { return index }
+        index += length
+      }
+      return nil
+    }
+  }
+
   /// Length in bytes of the escape at `index` (a backslash), or nil when it is none; a surrogate needs its pair.
   static func escapeLength(_ bytes: UnsafeBufferPointer<UInt8>, at index: Int) -> Int? {
     guard index + 1 < bytes.count else { return nil }

@@ -139,7 +139,8 @@ public struct Tolerance: Sendable {
     if let found = all.first(where: { $0.name == name.lowercased() }) { return found }
     throw TinctureError(
       .init("tolerance.unknown", .usage), "there is no tolerance \"\(name)\"",
-      expected: all.map(\.name).joined(separator: ", "), found: name)
+      expected: all.map(\.name).joined(separator: ", "), found: name,
+      advice: "name one of these, or leave --tolerance out: the file's stored types then choose")
   }
 
   /// The tolerance for what is stored: that of the type which costs the model most, by its number of weights times the

@@ -9,8 +9,8 @@ public enum Prompt: Sendable, Hashable {
 
 /// A file of prompts, one JSON object a line (JSON Lines): `{"text": …}`, `{"messages": […]}` or `{"ids": […]}`.
 ///
-/// Blank lines are passed over. A line with another member, or with more than one of the three, is an error: a
-/// misspelt word must not change what is measured.
+/// Blank lines are passed over, and so is a byte order mark at the file's start. A line with another member, or with more
+/// than one of the three, is an error: a misspelt word must not change what is measured.
 public struct PromptFile: Sendable {
   public let path: String
   /// The prompts in file order; at least one.
@@ -25,7 +25,9 @@ public struct PromptFile: Sendable {
   ///
   /// - Throws: `prompts.*` and `messages.*` with the line and the byte offset in the file; `file.*`.
   public static func open(path: String) throws(TinctureError) -> PromptFile {
-    try PromptFile(InputFile(path: path).contents(limit: byteLimit), path: path)
+    let bytes = try InputFile(path: path).contents(
+      limit: byteLimit, advice: "split the prompts into several files")
+    return try PromptFile(bytes, path: path)
   }
 
   /// Reads the file's bytes.
@@ -35,7 +37,8 @@ public struct PromptFile: Sendable {
     self.path = path
     var prompts: [Prompt] = []
     var lines: [Int] = []
-    var start = 0
+    try PromptFile.refuseUTF16(bytes, path: path)
+    var start = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
     var number = 0
     while start < bytes.count {
       number += 1
@@ -48,6 +51,7 @@ public struct PromptFile: Sendable {
           var placed = error
           placed.place.key = "line \(number)" + (error.place.key.map { ", \($0)" } ?? "")
           placed.place.byteOffset = error.place.byteOffset.map { $0 + UInt64(start) }
+          placed.advice = error.advice ?? "correct the line"
           throw placed
         }
         lines.append(number)
@@ -58,14 +62,19 @@ public struct PromptFile: Sendable {
       throw TinctureError(
         .init("prompts.empty", .invalidInput), "the file holds no prompt",
         place: .init(file: path),
-        expected: #"lines such as {"text": "Hello"}, {"messages": […]} or {"ids": [1, 2]}"#)
+        expected: #"lines such as {"text": "Hello"}, {"messages": […]} or {"ids": [1, 2]}"#,
+        found: bytes.isEmpty ? "an empty file" : "blank lines only",
+        advice: "write a prompt into it, or name another file")
     }
     self.prompts = prompts
     self.lines = lines
   }
 
   private static func prompt(_ line: [UInt8], path: String) throws(TinctureError) -> Prompt {
-    let root = try JSON.parse(line, file: path, code: "prompts")
+    let isUTF8 = String(validating: line, as: UTF8.self) != nil
+    let root = try JSON.parse(
+      line, file: path, code: "prompts",
+      advice: isUTF8 ? "correct the line: a whole JSON object on each" : "save the file as UTF-8")
     _ = try root.object()
     guard root.count == 1, let (key, value) = root.members.first(where: { _ in true }) else {
       throw root.error(
@@ -81,6 +90,15 @@ public struct PromptFile: Sendable {
         "members", "unknown kind of prompt", expected: #""text", "messages" or "ids""#,
         found: key.shortText)
     }
+  }
+
+  /// - Throws: `prompts.utf8` for a file that begins with the mark of UTF-16.
+  private static func refuseUTF16(_ bytes: [UInt8], path: String) throws(TinctureError) {
+    guard bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF]) else { return }
+    throw TinctureError(
+      .init("prompts.utf8", .invalidInput), "the file is not UTF-8",
+      place: .init(file: path, byteOffset: 0), expected: "UTF-8",
+      found: "the byte order mark of UTF-16", advice: "save the file as UTF-8")
   }
 
   private static func ids(_ list: JSON) throws(TinctureError) -> [Int32] {

@@ -17,6 +17,21 @@ struct FilesTests {
     #expect(Folder.kind(path + ".partial") == .missing)
   }
 
+  @Test func aFileThatIsTooLarge() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("in.json")
+    try Data("{}\n".utf8).write(to: URL(fileURLWithPath: path))
+    let file = try InputFile(path: path)
+    #expect(try file.contents(limit: 3).count == 3)
+    let error = try #require(throws: TinctureError.self) { _ = try file.contents(limit: 2) }
+    #expect(error.code.name == "file.tooLarge" && error.place.file == path)
+    #expect(error.advice?.contains("put the right file in its place") == true)
+    let own = try #require(throws: TinctureError.self) {
+      _ = try file.contents(limit: 2, advice: "split it")
+    }
+    #expect(own.advice == "split it")
+  }
+
   @Test func aMappedFileThatIsCutReadsZerosAndSaysSo() throws {
     let folder = try TemporaryFolder()
     let path = folder.path("weights")

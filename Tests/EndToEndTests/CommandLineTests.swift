@@ -245,4 +245,21 @@ import TinctureTestSupport
       ["-c", "\"$0\" inspect $'bad\\xff'", Tool.path], program: "/bin/bash")
     #expect(result.status == 2 && result.errors.contains("argument.encoding"), "\(result.errors)")
   }
+
+  /// A file can be renamed, a text must be written anew.
+  @Test(
+    arguments: [
+      ("inspect $'bad\\xff'", true), ("inspect --tensors -- $'bad\\xff'", true),
+      ("convert model -o $'bad\\xff'", true), ("convert model --output=$'bad\\xff'", true),
+      ("tokenize model --decode --file $'bad\\xff'", true), ("tokenize $'bad\\xff' text", true),
+      ("tokenize model $'bad\\xff'", false), ("run model -p $'bad\\xff'", false),
+      ("run model --prompt=$'bad\\xff'", false), ("run model --unknown $'bad\\xff'", false),
+      ("$'bad\\xff'", false),
+    ])
+  func adviceOnAnArgumentThatIsNotUTF8(words: String, isPath: Bool) throws {
+    let result = try Tool.run(["-c", "\"$0\" \(words)", Tool.path], program: "/bin/bash")
+    #expect(result.status == 2 && result.errors.contains("bad\u{FFFD}'"), "\(result.errors)")
+    #expect(result.errors.contains("rename the file") == isPath, "\(result.errors)")
+    #expect(result.errors.contains("write it in UTF-8") != isPath, "\(result.errors)")
+  }
 }

@@ -140,6 +140,23 @@ struct PromptTests {
     }
   }
 
+  @Test("ids that are no tokens are not decoded", arguments: ["gemma3", "qwen2", "bert-cased"])
+  func idsWithoutATextAreRefused(name: String) throws {
+    let model = TinyModels.path(name)
+    let count = try Tokenizer.open(Checkpoint.open(model)).count
+    let good = try prompts("{\"ids\": [1, \(count - 1)]}")
+    #expect(try Tool.run(["tokenize", model, "--prompts", good, "--decode"]).status == 0)
+    let path = try prompts("{\"ids\": [1]}", "{\"ids\": [1, 2, \(count)]}")
+    let result = try Tool.run(["tokenize", model, "--prompts", path, "--decode", "--json"])
+    #expect(result.status == 3, "\(result.output)")
+    #expect(try error(result) == ("tokenizer.id", "\(path), line 2", "ids[2]"))
+    let refused = try object(result).member("error")
+    #expect(try refused.member("found").string() == "\(count)")
+    #expect(try refused.member("expected").string().contains("it has \(count) tokens"))
+    // Without --decode ids are only handed on.
+    #expect(try Tool.run(["tokenize", model, "--prompts", path, "--ids"]).status == 0)
+  }
+
   @Test("every tiny checkpoint's file reads as the checkpoint does", arguments: TinyModels.names)
   func readsAlike(name: String) throws {
     let result = try Tool.run([

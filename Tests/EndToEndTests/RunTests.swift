@@ -170,6 +170,27 @@ import TinctureTestSupport
     #expect(try plain.output == turns.map { try $0.member("text").string() + "\n" }.joined())
   }
 
+  /// A turn that is not UTF-8 is refused with its place; the turns before it are answered.
+  @Test func aTurnThatIsNotUTF8() throws {
+    func talk(_ input: String) throws -> Tool.Result {
+      try Tool.run(
+        [
+          "-c", "printf '\(input)' | \"$0\" run \"$1\" --chat -n 2 --ignore-end", Tool.path,
+          TinyModels.path("gemma3"),
+        ], program: "/bin/bash")
+    }
+    #expect(try talk("Fi\\303\\251vre?\\r\\n").status == 0)
+    for end in ["\\n", "", "\\r\\n"] {
+      let result = try talk("Fever?\\n\\nFi\\351vre?\(end)")
+      #expect(result.status == 3, "\(result.errors)")
+      let words = [
+        "standard input, byte 10", "line 3", "byte 0xe9", "convert it to UTF-8", "console.encoding",
+      ]
+      for word in words { #expect(result.errors.contains(word), "\(word): \(result.errors)") }
+      #expect(result.output.hasSuffix("\n"), "\(result.output)")
+    }
+  }
+
   @Test func anInterruptEndsAConversation() throws {
     let pipe = Pipe()
     let running = try Tool.start(

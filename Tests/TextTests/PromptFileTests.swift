@@ -77,6 +77,43 @@ import TinctureText
     #expect(error.code.kind == (bad.code.hasSuffix("unsupported") ? .unsupported : .invalidInput))
   }
 
+  /// Users write these files: nothing is to be downloaded again.
+  @Test(
+    arguments: [
+      (#"{"text": "a}"#, "correct the line: a whole JSON object on each"),
+      (#"{'text': 'a'}"#, "correct the line: a whole JSON object on each"),
+      (#"{"text": 5}"#, "correct the line"), (#"{"txt": "a"}"#, "correct the line"),
+      (#"{"ids": []}"#, "correct the line"), ("", "write a prompt into it, or name another file"),
+      (
+        #"{"messages":[{"role":"a","content":"","tools":[]}]}"#,
+        "take this part out of the conversation"
+      ),
+    ])
+  func adviceFitsAFileWrittenByHand(text: String, advice: String) throws {
+    let error = try #require(throws: TinctureError.self) { _ = try Self.read(text) }
+    #expect(error.advice == advice)
+  }
+
+  @Test func encodings() throws {
+    let line = Array("{\"text\": \"a\"}\n".utf8)
+    let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+    #expect(try PromptFile(mark + line, path: "p").prompts == [.text("a")])
+    func error(_ bytes: [UInt8]) throws -> TinctureError {
+      try #require(throws: TinctureError.self) { _ = try PromptFile(bytes, path: "p") }
+    }
+    // Offsets count from the file's first byte; a second mark is none.
+    let late = try error(mark + line + mark + line)
+    #expect(late.code.name == "prompts.syntax" && late.place.byteOffset == 3 + 14)
+    #expect(try error(mark).code.name == "prompts.empty")
+    let latin = try error(Array("{\"text\": \"caf".utf8) + [0xE9] + Array("\"}".utf8))
+    #expect(latin.code.name == "prompts.utf8" && latin.advice == "save the file as UTF-8")
+    for wide in [[0xFF, 0xFE, 0x7B, 0x00], [0xFE, 0xFF, 0x00, 0x7B]] as [[UInt8]] {
+      let found = try error(wide)
+      #expect(found.code.name == "prompts.utf8" && found.advice == "save the file as UTF-8")
+      #expect(found.found == "the byte order mark of UTF-16")
+    }
+  }
+
   @Test func conversationOfItsOwn() throws {
     let text = #"{"messages":[{"role":"user","content":"Hi"}]}"#
     #expect(

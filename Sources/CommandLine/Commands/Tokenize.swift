@@ -79,7 +79,9 @@ enum TokenizeCommand {
       (prompts, lines) = (read.prompts, read.lines)
     } else if let path = parsed.value("file") {
       file = path
-      for line in split(try InputFile(path: path).contents(limit: byteLimit)) {
+      let bytes = try InputFile(path: path).contents(
+        limit: byteLimit, advice: "split the texts into several files")
+      for line in split(bytes) {
         lines.append(lines.count + 1)
         guard let text = String(validating: line, as: UTF8.self) else {
           throw TinctureError(
@@ -96,12 +98,25 @@ enum TokenizeCommand {
     for (index, prompt) in prompts.enumerated() {
       if index % 1024 == 0 { try invocation.cancellation.check() }
       do {
-        ids.append(try model.ids(prompt, parsed))
+        let list = try model.ids(prompt, parsed)
+        if parsed.has("decode") { try check(list, model.tokenizer) }
+        ids.append(list)
       } catch {
         throw error.at(file: file.map { "\($0), line \(lines[index])" })
       }
     }
     return outcome(ids, model.tokenizer, invocation, isOne: file == nil)
+  }
+
+  /// - Throws: `tokenizer.id` for an id that the vocabulary has no token for: nothing can be written for it.
+  private static func check(_ ids: [Int32], _ tokenizer: Tokenizer) throws(TinctureError) {
+    guard let position = ids.firstIndex(where: { tokenizer.text(of: $0) == nil }) else { return }
+    let count = tokenizer.count
+    throw TinctureError(
+      .init("tokenizer.id", .invalidInput), "the vocabulary has no token of this id",
+      place: .init(key: "ids[\(position)]"),
+      expected: "ids of the vocabulary, 0 to \(count - 1): it has \(count) tokens",
+      found: "\(ids[position])", advice: "take ids that this model's own tokenizer made")
   }
 
   /// Files larger than this are no texts.
