@@ -170,7 +170,7 @@ public struct TokenizerFiles: Sendable {
           try readIDs(root.present(key), "generation_config.json has \(key)", &notes)?.ids
       }
     }
-    if let json { added = listed(added, json, config, &notes) }
+    if let json { added = listed(added, json, sentencePiece, config, &notes) }
     return TokenizerFiles(
       folder: folder, sentencePiece: sentencePiece, json: json, wordPieces: wordPieces,
       config: config, addedTokens: added, templateFiles: try readTemplates(folder),
@@ -178,16 +178,25 @@ public struct TokenizerFiles: Sendable {
       modelIDs: modelIDs, generationIDs: generationIDs, notes: notes)
   }
 
-  /// Of added_tokens.json what tokenizer.json or tokenizer_config.json has too: beside a tokenizer.json transformers does not
-  /// look at the rest. Beside a tokenizer.model, where the vocabulary of tokenizer.json is not kept, all of them.
+  /// Of added_tokens.json what tokenizer.json or tokenizer_config.json has too, and what is a piece of tokenizer.model: beside
+  /// a tokenizer.json transformers does not look at the rest.
   private static func listed(
-    _ added: [AddedToken], _ json: TokenizerJSON, _ config: TokenizerConfig, _ notes: inout [String]
+    _ added: [AddedToken], _ json: TokenizerJSON, _ model: SentencePieceModel?,
+    _ config: TokenizerConfig, _ notes: inout [String]
   ) -> [AddedToken] {
-    guard let vocabulary = json.vocabulary else { return added }
-    let ids = Set((json.addedTokens + config.addedTokens).map(\.id))
-    let rest = added.filter { token in
-      !ids.contains(token.id) && vocabulary.id(of: token.content) != token.id
+    var ids = Set((json.addedTokens + config.addedTokens).map(\.id))
+    if let vocabulary = json.vocabulary {
+      ids.formUnion(added.filter { vocabulary.id(of: $0.content) == $0.id }.map(\.id))
+    } else if let model {
+      ids.formUnion(json.namedIDs)
+      ids.formUnion(
+        added.filter { token in
+          token.id < model.pieces.count && model.pieces[token.id].elementsEqual(token.content)
+        }.map(\.id))
+    } else {
+      return added
     }
+    let rest = added.filter { !ids.contains($0.id) }
     guard !rest.isEmpty else { return added }
     let names = rest.prefix(4).map { "\"\($0.text)\" (\($0.id))" }.joined(separator: ", ")
     notes.append(

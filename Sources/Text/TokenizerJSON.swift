@@ -35,6 +35,8 @@ public struct TokenizerJSON: Sendable {
   public let decoder: [DecoderStep]
   /// The ids that the post-processor gives its special tokens, which must be those of their texts.
   let specialIDs: [StepReader.SpecialIDs]
+  /// Where the vocabulary is not kept: ids of tokens of added_tokens.json that it has.
+  let namedIDs: Set<Int>
   /// In what the file differs, without consequence, from the tokenizer.model or vocab.txt beside it.
   let differences: [String]
 
@@ -121,8 +123,38 @@ public struct TokenizerJSON: Sendable {
         model: node, hasMerges: model == .bytePair)
     }
     addedTokens = try TokenizerJSON.readAddedTokens(root, vocabulary)
+    let listed = Set(addedTokens.map(\.id))
+    namedIDs =
+      vocabulary == nil
+      ? try TokenizerJSON.ids(
+        of: (witness?.renamed ?? []).filter {
+          $0.origin == "added_tokens.json" && !listed.contains($0.id)
+        }, in: node) : []
     differences =
       try witness?.check(node, kind: model, added: addedTokens, path: path) ?? []
+  }
+
+  /// Ids of those of `tokens` that `model.vocab` has, id and text. Cost: one pass over the vocabulary, none without tokens.
+  private static func ids(
+    of tokens: [AddedToken], in node: JSON
+  ) throws(TinctureError) -> Set<Int> {
+    guard !tokens.isEmpty else { return [] }
+    let texts = Dictionary(tokens.map { ($0.id, $0.content) }, uniquingKeysWith: { $1 })
+    var found: Set<Int> = []
+    let vocabulary = try node.member("vocab")
+    if vocabulary.kind == .array {
+      for (id, entry) in try vocabulary.array().enumerated() {
+        guard let content = texts[id] else { continue }
+        guard let text = entry.elements.first(where: { _ in true }) else { continue }
+        if try text.stringBytes() == content { found.insert(id) }
+      }
+    } else {
+      for (key, value) in try vocabulary.object() {
+        let id = try value.int()
+        if let content = texts[id], try key.stringBytes() == content { found.insert(id) }
+      }
+    }
+    return found
   }
 
   private static func readModel(_ node: JSON) throws(TinctureError) -> Model {

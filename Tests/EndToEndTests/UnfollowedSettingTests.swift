@@ -172,6 +172,50 @@ import TinctureTestSupport
     #expect(after.notes.contains { $0.contains("left out \"fever\" (404)") }, "\(after.notes)")
   }
 
+  /// Beside both files too: transformers reads tokenizer.json there.
+  @Test func addedTokensBesideBothFiles() throws {
+    var checkpoint = try EditedCheckpoint("gemma3")
+    let index = try #require(checkpoint.index("embed_tokens.weight"))
+    let (rows, width) = (checkpoint.tensors[index].shape[0], checkpoint.tensors[index].shape[1])
+    checkpoint.tensors[index].shape[0] = rows + 2
+    checkpoint.tensors[index].bytes += [UInt8](repeating: 0, count: 2 * width * 2)
+    try checkpoint.write()
+    try checkpoint.set(["vocab_size": "\(rows + 2)"])
+    #expect(checkpoint.tensors[index].type == "BF16")
+    let before = try converted(checkpoint)
+    let url = URL(fileURLWithPath: checkpoint.folder.path("added_tokens.json"))
+    let found = try JSONSerialization.jsonObject(with: Data(contentsOf: url))
+    var added = try #require(found as? [String: Int])
+    #expect(!added.isEmpty)
+    added["fever"] = rows + 1
+    try JSONSerialization.data(withJSONObject: added).write(to: url)
+    let after = try converted(checkpoint)
+    #expect(
+      before.file.value("tokenizer.ggml.tokens") == after.file.value("tokenizer.ggml.tokens"))
+    #expect(
+      after.notes.contains {
+        $0.contains("has a token that tokenizer.json does not have")
+          && $0.contains("left out \"fever\" (\(rows + 1))")
+      }, "\(after.notes)")
+    // What the vocabulary of tokenizer.json has, though not among its added tokens, is kept.
+    let json = URL(fileURLWithPath: checkpoint.folder.path("tokenizer.json"))
+    let text = String(decoding: try Data(contentsOf: json), as: UTF8.self)
+    let place = try #require(text.range(of: #""vocab":\s*\{"#, options: .regularExpression))
+    let more = text.replacingCharacters(
+      in: place, with: text[place] + "\"fever\": \(rows + 1),")
+    try Data(more.utf8).write(to: json)
+    let kept = try converted(checkpoint)
+    #expect(!kept.notes.contains { $0.contains("left out \"fever\"") }, "\(kept.notes)")
+    guard case .array(.strings(let texts))? = kept.file.value("tokenizer.ggml.tokens") else {
+      Issue.record("no tokens")
+      return
+    }
+    #expect(Array(texts[rows + 1]) == Array("fever".utf8))
+    // The checkpoint's own tokenizer reads what the file reads.
+    let verdict = try Tool.run(["verify", kept.file.path, "--against", checkpoint.path])
+    #expect(verdict.status == 0, "\(verdict.output) \(verdict.errors)")
+  }
+
   // MARK: Case and accents of BERT
 
   private func told(_ checkpoint: EditedCheckpoint, _ words: String...) throws -> Bool {
