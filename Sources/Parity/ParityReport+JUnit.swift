@@ -42,6 +42,49 @@ extension ParityReport {
   }
 }
 
+extension TinctureError {
+  /// JUnit XML of a comparison that was not made: one test case, with this error.
+  ///
+  /// - Parameters:
+  ///   - candidate: the model's path.
+  ///   - reference: that of what it was to be held against.
+  ///   - seconds: how long it took until the error.
+  package func junit(candidate: String, reference: String, seconds: Double) -> [UInt8] {
+    let counts =
+      "tests=\"1\" failures=\"0\" errors=\"1\" skipped=\"0\" time=\"\(Figure.fixed(max(0, seconds), 3))\""
+    var name = candidate
+    while name.count > 1, name.hasSuffix("/") { name.removeLast() }
+    var facts: [(String, String)] = []
+    var file = place.file
+    if let offset = place.byteOffset {
+      file = (file.map { $0 + ", " } ?? "") + "byte \(offset)"
+    }
+    for (label, text) in [
+      ("file", file), ("key", place.key), ("tensor", place.tensor),
+      ("layer", place.layer.map(String.init)), ("expected", expected), ("found", found),
+      ("advice", advice),
+    ] {
+      if let text { facts.append((label, text)) }
+    }
+    facts.append(("exit status", "\(ExitStatus(code.kind).rawValue)"))
+    let lines = [
+      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>",
+      "<testsuites \(counts)>",
+      "  <testsuite name=\"\(Markup.escaped("tincture verify " + Folder.split(name).name))\" \(counts)>",
+      "    <properties>",
+      "      <property name=\"reference\" value=\"\(Markup.escaped(reference))\"/>",
+      "      <property name=\"candidate\" value=\"\(Markup.escaped(candidate))\"/>",
+      "    </properties>",
+      "    <testcase classname=\"verify\" name=\"the comparison can be made\">",
+      "      <error type=\"\(Markup.escaped(code.name))\" message=\"\(Markup.escaped(message))\">"
+        + Markup.escaped(facts.map { "\($0.0): \($0.1)" }.joined(separator: "; ")) + "</error>",
+      "    </testcase>",
+      "  </testsuite>", "</testsuites>",
+    ]
+    return Array((lines.joined(separator: "\n") + "\n").utf8)
+  }
+}
+
 extension ReadingCheck {
   /// Its test case; what was not checked is a skipped one.
   fileprivate var testCase: String {

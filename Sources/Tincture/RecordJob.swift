@@ -174,6 +174,13 @@ enum ParityOutputs {
     for path in others {
       if let identity = Folder.identity(path) { inputs.append((path, identity)) }
     }
+    try check(paths, inputs: inputs)
+  }
+
+  /// - Throws: `output.isInput` when one of `paths`, or a name it has while it is written, is one of `inputs`.
+  static func check(
+    _ paths: [String], inputs: [(path: String, identity: FileIdentity)]
+  ) throws(TinctureError) {
     for path in paths {
       for name in [path, path + ".partial", OutputFile.finishingPath(path)] {
         guard let identity = Folder.identity(name),

@@ -63,6 +63,21 @@ enum ToleranceChoice {
     return try Tolerance.matching(stored: stored.counts)
   }
 
+  /// What each stored type costs a weight. Other types than those that the runtime reads cost nothing: they are let off
+  /// nothing.
+  ///
+  /// - Throws: `tolerance.cost` when no tolerance is for a type that the runtime reads.
+  static func costs() throws(TinctureError) -> @Sendable (String) -> Double {
+    let costs = try Tolerance.costs()
+    let types = ["F32", "F16", "BF16"] + BlockFormat.all.map(\.name)
+    guard let type = types.first(where: { costs[$0] == nil }) else { return { costs[$0] ?? 0 } }
+    throw TinctureError(
+      .init("tolerance.cost", .invalidInput), "no tolerance says what \(type) costs",
+      place: .init(file: BundledFile.path("tolerances")),
+      expected: "each of \(types.joined(separator: ", ")) among the storedTypes of one tolerance",
+      advice: "add \(type) to the storedTypes of the tolerance that fits it")
+  }
+
   /// Holds a GGUF file's `general.file_type` against the types of its matrices.
   ///
   /// The claim's recipe says which formats such a file may hold: its own, those of its rules, and their fallbacks. Two

@@ -16,18 +16,17 @@ extension VerifyJob {
     switch reference {
     case .model(let checkpoint, _):
       if let limit = tolerance.limits[.blockError] {
-        let costs = try Tolerance.costs()
         let check = WeightCheck(
           reference: try checkpoint.bind(binding), candidate: model.bound, limit: limit,
-          cost: { costs[$0] ?? 1 })
+          cost: try ToleranceChoice.costs())
         checks.append(weights(.blockError, try check.run(resources), limit, model))
       }
     case .pack:
       if let kept = pack.description.weights, let own = tolerance.limits[.rowError] {
         let limit = kept.limit(own)
-        let costs = try Tolerance.costs()
         let sketcher = WeightSketcher(model: model.bound, about: kept, resources: resources)
-        let result = try sketcher.compare(with: pack, limit: limit, cost: { costs[$0] ?? 1 })
+        let result = try sketcher.compare(
+          with: pack, limit: limit, cost: try ToleranceChoice.costs())
         checks.append(weights(.rowError, result, limit, model))
       }
     }

@@ -205,6 +205,7 @@ public struct VerifyJob: Sendable {
   private func tolerance(
     _ model: ParityModel, _ about: PackDescription
   ) throws(TinctureError) -> (Tolerance, note: String?) {
+    _ = try ToleranceChoice.costs()
     if let toleranceName { return (try Tolerance.named(toleranceName), nil) }
     let choice = try ToleranceChoice.make(
       stored: StoredShares(candidate.source.tensors),
@@ -273,51 +274,5 @@ public enum BuiltInPrompts {
       for node in try json.member("texts").array() { prompts.append(.text(try node.string())) }
     }
     return prompts
-  }
-}
-
-extension VerifyJob {
-  /// Checks that the reports' names may be written, before anything is computed.
-  ///
-  /// - Throws: `output.isInput`, `file.exists`, `file.write`.
-  public func check(_ outputs: ParityReport.Outputs, otherInputs: [String]) throws(TinctureError) {
-    let paths = [outputs.html, outputs.junit].compactMap { $0 }
-    guard !paths.isEmpty else { return }
-    let model = try ParityModel(candidate, binding: binding)
-    try ParityOutputs.check(paths, against: model, others: otherInputs)
-    for path in paths {
-      try OutputSet.check(parts: [(path, 0)], replacing: outputs.replacing)
-    }
-  }
-}
-
-extension ParityReport {
-  /// Reports to write as files.
-  public struct Outputs: Sendable {
-    public var html: String?
-    public var junit: String?
-    /// Whether files of these names may be replaced.
-    public var replacing: Bool
-
-    public init(html: String? = nil, junit: String? = nil, replacing: Bool = false) {
-      self.html = html
-      self.junit = junit
-      self.replacing = replacing
-    }
-  }
-
-  /// Writes the HTML page and the JUnit XML; each appears under its name only when it is whole.
-  ///
-  /// - Throws: `file.exists`, `file.write`, `disk.full`.
-  public func write(_ outputs: Outputs, seconds: Double) throws(TinctureError) {
-    var files: [(path: String, bytes: [UInt8])] = []
-    if let path = outputs.html { files.append((path, html())) }
-    if let path = outputs.junit { files.append((path, junit(seconds: seconds))) }
-    for (path, bytes) in files {
-      let file = try OutputFile(
-        path: path, byteCount: UInt64(bytes.count), replacing: outputs.replacing)
-      try file.write(bytes, at: 0)
-      try file.commit()
-    }
   }
 }

@@ -97,6 +97,151 @@ struct ObstacleTests {
     #expect(try Tool.run(["verify", gemma.file, "--against", path]).status == 3)
   }
 
+  /// A build that collects JUnit sees an error too.
+  @Test(
+    "a model that cannot be read leaves JUnit with an error",
+    arguments: ["cut", "missing", "unknown", "pack", "reference", "memory", "prompts"])
+  func junitOfErrors(fault: String) throws {
+    let gemma = try TokenMutationTests.gemma.get()
+    let folder = try TemporaryFolder()
+    let (model, xml) = (folder.path("model.gguf"), folder.path("out.xml"))
+    var (file, against, words) = (gemma.file, gemma.pack, [String]())
+    var status: Int32 = 3
+    switch fault {
+    case "cut":
+      file = model
+      try Data(bytes(gemma.file).dropLast(1000)).write(to: URL(fileURLWithPath: model))
+    case "missing":
+      file = folder.path("nothing.gguf")
+    case "unknown":
+      file = model
+      var data = try bytes(gemma.file)
+      let name = try #require(data.range(of: Data("gemma3".utf8)))
+      data.replaceSubrange(name, with: Data("gemma9".utf8))
+      try data.write(to: URL(fileURLWithPath: model))
+      status = 4
+    case "pack":
+      against = folder.path("ref.pack")
+      var data = try bytes(gemma.pack)
+      data[data.count / 2] ^= 0xff
+      try data.write(to: URL(fileURLWithPath: against))
+    case "reference": against = folder.path("nothing")
+    case "memory":
+      words = ["--memory", "4K"]
+      status = 6
+    default:
+      words = ["--prompts", folder.path("p.jsonl")]
+      against = gemma.checkpoint
+      try Data("{\"text\": }".utf8).write(to: URL(fileURLWithPath: folder.path("p.jsonl")))
+    }
+    let page = folder.path("out.html")
+    let command =
+      ["verify", file, "--against", against, "--json", "--junit", xml, "--report", page] + words
+    let dry = try Tool.run(command + ["--dry-run"])
+    if fault != "memory", fault != "pack" { #expect(dry.status == status, "\(dry.output)") }
+    #expect(try !names(folder.path).contains("out.xml"))
+    let result = try Tool.run(command)
+    #expect(result.status == status, "\(result.output.prefix(400))")
+    let error = try object(result).member("error")
+    let text = try String(contentsOfFile: xml, encoding: .utf8)
+    #expect(XMLParser(data: Data(text.utf8)).parse(), "\(text)")
+    let code = try error.member("code").string()
+    #expect(text.contains("<error type=\"\(code)\" message=\""), "\(text)")
+    #expect(text.contains("tests=\"1\" failures=\"0\" errors=\"1\""), "\(text)")
+    #expect(text.contains("exit status: \(status)"), "\(text)")
+    let message = try error.member("message").string()
+    let delegate = Messages()
+    let parser = XMLParser(data: Data(text.utf8))
+    parser.delegate = delegate
+    #expect(parser.parse() && delegate.found == [message], "\(text)")
+    #expect(try names(folder.path).allSatisfy { $0 != "out.html" && !$0.hasSuffix("partial") })
+    // The file is there: it stays as it is without --force.
+    try Data("<?xml old".utf8).write(to: URL(fileURLWithPath: xml))
+    // Where the model could be opened, that name is refused first.
+    #expect(try Tool.run(command).status == (["memory", "pack"].contains(fault) ? 5 : status))
+    #expect(try bytes(xml) == Data("<?xml old".utf8))
+    #expect(try Tool.run(command + ["--force"]).status == status)
+    #expect(try String(contentsOfFile: xml, encoding: .utf8).contains(code))
+  }
+
+  /// Messages of the errors in JUnit XML.
+  private final class Messages: NSObject, XMLParserDelegate {
+    var found: [String] = []
+
+    func parser(
+      _ parser: XMLParser, didStartElement name: String, namespaceURI: String?,
+      qualifiedName: String?, attributes: [String: String]
+    ) {
+      if name == "error" { found.append(attributes["message"] ?? "") }
+    }
+  }
+
+  @Test("JUnit of an error is written over no input, for no wrong words")
+  func junitThatIsNotWritten() throws {
+    let gemma = try TokenMutationTests.gemma.get()
+    let broken = try EditedCheckpoint("gemma3")
+    try broken.write()
+    try broken.write("{", to: "config.json")
+    let cut = broken.folder.path("cut.gguf")
+    try Data(bytes(gemma.file).dropLast(1000)).write(to: URL(fileURLWithPath: cut))
+    let pack = broken.folder.path("ref.pack")
+    try FileManager.default.copyItem(atPath: gemma.pack, toPath: pack)
+    let link = broken.folder.path("link.xml")
+    try FileManager.default.linkItem(atPath: pack, toPath: link)
+    let before = try names(broken.path)
+    for (model, name) in [
+      (broken.path, "config.json"), (broken.path, "tokenizer.json"),
+      (broken.path, "model.safetensors"), (cut, "cut.gguf"), (cut, "ref.pack"), (cut, "link.xml"),
+    ] {
+      let old = try bytes(broken.folder.path(name))
+      let result = try Tool.run([
+        "verify", model, "--against", pack, "--junit", broken.folder.path(name), "--force",
+      ])
+      #expect(result.status == 3, "\(name): \(result.errors)")
+      #expect(try bytes(broken.folder.path(name)) == old, "\(name)")
+    }
+    for words in [["--tolerance", "loose"], ["--tokens", "5"], ["--unknown"]] {
+      let result = try Tool.run(
+        ["verify", gemma.file, "--against", pack, "--junit", broken.folder.path("out.xml")] + words)
+      #expect(result.status == 2, "\(words): \(result.errors)")
+    }
+    let nowhere = try Tool.run([
+      "verify", cut, "--against", pack, "--junit", broken.folder.path("no/out.xml"),
+    ])
+    #expect(nowhere.status == 3, "\(nowhere.errors)")
+    #expect(try names(broken.path) == before)
+  }
+
+  /// A type that no tolerance is for would be held against nothing.
+  @Test func everyTypeHasACost() throws {
+    let gemma = try TokenMutationTests.gemma.get()
+    let folder = try TemporaryFolder()
+    let formats = folder.path("formats")
+    try FileManager.default.copyItem(atPath: Repository.path("formats"), toPath: formats)
+    let url = URL(fileURLWithPath: formats + "/tolerances/q4_0.json5")
+    let text = try String(contentsOf: url, encoding: .utf8)
+    let less = text.replacingOccurrences(of: ", \"IQ4_XS\"]", with: "]")
+    #expect(less != text)
+    let words = ["verify", gemma.file, "--against", gemma.pack, "--tolerance", "f32", "--json"]
+    let environment = ["TINCTURE_FORMATS": formats]
+    #expect(try Tool.run(words, environment: environment).status == 0)
+    try Data(less.utf8).write(to: url)
+    for more in [[], ["--dry-run"]] {
+      let result = try Tool.run(words + more, environment: environment)
+      #expect(result.status == 3, "\(result.output)")
+      let error = try object(result).member("error")
+      #expect(try error.member("code").string() == "tolerance.cost")
+      #expect(try error.member("message").string().contains("IQ4_XS"))
+      #expect(try error.member("place").member("file").string() == formats + "/tolerances")
+    }
+  }
+
+  @Test func adviceOnATolerance() throws {
+    let gemma = try TokenMutationTests.gemma.get()
+    let result = try Tool.run(["verify", gemma.file, "--against", gemma.pack, "--tolerance", "q9"])
+    #expect(result.status == 2 && result.errors.contains("leave --tolerance out"))
+  }
+
   /// The only check that fails, and what it says.
   private func failed(_ json: JSON) throws -> [String: String] {
     var failed: [String: String] = [:]

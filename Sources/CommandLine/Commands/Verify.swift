@@ -19,7 +19,10 @@ enum VerifyCommand {
       Parity.arithmetic,
       .value(
         "prompts", "FILE", hint: .path,
-        "Prompts for a reference that is a model, as for 'record'. Default: ten built-in texts."),
+        """
+        Prompts for a reference that is a model, as for 'record'. Default: ten built-in texts, and two \
+        conversations for a model with a chat template.
+        """),
       .value(
         "tokens", "N", hint: .number,
         "Cut each of these prompts to its first N tokens."),
@@ -30,7 +33,11 @@ enum VerifyCommand {
         "min-positions", "N", hint: .number,
         "Let N positions be enough for a verdict; a tolerance asks for a hundred or so."),
       .value("report", "OUT.html", hint: .path, "Write a page with plots for people."),
-      .value("junit", "OUT.xml", hint: .path, "Write JUnit XML for a continuous integration."),
+      .value(
+        "junit", "OUT.xml", hint: .path,
+        """
+        Write JUnit XML for a continuous integration; an error of the model or the reference stands there too.
+        """),
       .flag("positions", "With --json: also the figures of every position."),
     ] + CommonOptions.all,
     discussion: [
@@ -51,7 +58,15 @@ enum VerifyCommand {
         "for a build: a verdict, a page, a list of checks"
       ),
     ],
-    run: { (invocation) throws(TinctureError) in try run(invocation) })
+    run: { (invocation) throws(TinctureError) in
+      let start = ContinuousClock.now
+      do throws(TinctureError) {
+        return try run(invocation, start)
+      } catch {
+        report(error, invocation, start)
+        throw error
+      }
+    })
 
   /// Names of the tolerances, for help and completions; none when `formats/` cannot be read, which a run then says.
   static let toleranceNames: [String] = {
@@ -62,8 +77,29 @@ enum VerifyCommand {
     }
   }()
 
-  private static func run(_ invocation: Invocation) throws(TinctureError) -> Outcome {
-    let start = ContinuousClock.now
+  /// Leaves JUnit XML of an error, so that a build which collects it sees one.
+  ///
+  /// When that cannot be written either, the exit status and the error say it.
+  private static func report(
+    _ error: TinctureError, _ invocation: Invocation, _ start: ContinuousClock.Instant
+  ) {
+    let parsed = invocation.parsed
+    guard !invocation.isDryRun, let against = parsed.value("against") else { return }
+    try? outputs(invocation).write(
+      error, candidate: invocation.path, reference: against,
+      inputs: [parsed.value("prompts")].compactMap { $0 },
+      seconds: Text.seconds(ContinuousClock.now - start))
+  }
+
+  private static func outputs(_ invocation: Invocation) -> ParityReport.Outputs {
+    ParityReport.Outputs(
+      html: invocation.parsed.value("report"), junit: invocation.parsed.value("junit"),
+      replacing: invocation.replaces)
+  }
+
+  private static func run(
+    _ invocation: Invocation, _ start: ContinuousClock.Instant
+  ) throws(TinctureError) -> Outcome {
     let parsed = invocation.parsed
     let against = try invocation.required("against")
     for option in ["report", "junit"] {
@@ -99,8 +135,7 @@ enum VerifyCommand {
       candidate, against: reference, tolerance: parsed.value("tolerance"),
       arithmetic: try Parity.arithmetic(parsed), skipFirst: skipFirst, tokenLimit: tokenLimit,
       minimumPositions: minimumPositions, promptFile: promptFile)
-    let outputs = ParityReport.Outputs(
-      html: parsed.value("report"), junit: parsed.value("junit"), replacing: invocation.replaces)
+    let outputs = outputs(invocation)
     try job.check(outputs, otherInputs: [against, parsed.value("prompts")].compactMap { $0 })
     if invocation.isDryRun {
       let (name, obstacle) = try job.rehearse()

@@ -1,0 +1,86 @@
+import TinctureCore
+import TinctureParity
+
+extension VerifyJob {
+  /// Checks that the reports' names may be written, before anything is computed.
+  ///
+  /// - Throws: `output.isInput`, `file.exists`, `file.write`.
+  public func check(_ outputs: ParityReport.Outputs, otherInputs: [String]) throws(TinctureError) {
+    let paths = [outputs.html, outputs.junit].compactMap { $0 }
+    guard !paths.isEmpty else { return }
+    let model = try ParityModel(candidate, binding: binding)
+    try ParityOutputs.check(paths, against: model, others: otherInputs)
+    for path in paths {
+      try OutputSet.check(parts: [(path, 0)], replacing: outputs.replacing)
+    }
+  }
+}
+
+extension ParityReport {
+  /// Reports to write as files.
+  public struct Outputs: Sendable {
+    public var html: String?
+    public var junit: String?
+    /// Whether files of these names may be replaced.
+    public var replacing: Bool
+
+    public init(html: String? = nil, junit: String? = nil, replacing: Bool = false) {
+      self.html = html
+      self.junit = junit
+      self.replacing = replacing
+    }
+  }
+
+  /// Writes the HTML page and the JUnit XML; each appears under its name only when it is whole.
+  ///
+  /// - Throws: `file.exists`, `file.write`, `disk.full`.
+  public func write(_ outputs: Outputs, seconds: Double) throws(TinctureError) {
+    var files: [(path: String, bytes: [UInt8])] = []
+    if let path = outputs.html { files.append((path, html())) }
+    if let path = outputs.junit { files.append((path, junit(seconds: seconds))) }
+    try outputs.write(files)
+  }
+}
+
+extension ParityReport.Outputs {
+  fileprivate func write(_ files: [(path: String, bytes: [UInt8])]) throws(TinctureError) {
+    for (path, bytes) in files {
+      let file = try OutputFile(path: path, byteCount: UInt64(bytes.count), replacing: replacing)
+      try file.write(bytes, at: 0)
+      try file.commit()
+    }
+  }
+
+  /// Writes JUnit XML that says why nothing was compared, where there is a name for it; the page is not written.
+  ///
+  /// Not for wrong words, an interrupt and outputs that cannot be written. A model that cannot be opened does not say which
+  /// files it consists of: so only a file that begins as XML is replaced, which none of them does.
+  /// - Parameter inputs: paths that the command was given to read.
+  /// - Throws: `output.isInput`, `file.*`, `disk.full`.
+  package func write(
+    _ error: TinctureError, candidate: String, reference: String, inputs: [String],
+    seconds: Double
+  ) throws(TinctureError) {
+    guard let path = junit, error.code.name != "disk.full" else { return }
+    switch error.code.kind {
+    case .invalidInput, .unsupported, .limit, .internalError: break
+    case .usage, .cannotWrite, .interrupted, .negative: return
+    }
+    let inputs = (inputs + [candidate, reference]).compactMap { input in
+      Folder.identity(input).map { (input, $0) }
+    }
+    try ParityOutputs.check([path], inputs: inputs)
+    if Folder.kind(path) == .file {
+      let old = try InputFile(path: path)
+      let head = try old.bytes(at: 0, count: min(5, Int(clamping: old.byteCount)))
+      guard head.isEmpty || head == Array("<?xml".utf8) else {
+        throw TinctureError(
+          .init("file.exists", .cannotWrite), "the output's name is taken by something else",
+          place: .init(file: path), expected: "a file that begins with <?xml",
+          advice: "give another name")
+      }
+    }
+    let bytes = error.junit(candidate: candidate, reference: reference, seconds: seconds)
+    try write([(path, bytes)])
+  }
+}
