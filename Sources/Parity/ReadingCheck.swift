@@ -54,12 +54,23 @@ public struct ReadingCheck: Sendable, Equatable {
   ///   - facts: the candidate's; nil for a model without a tokenizer.
   ///   - spelling: what the candidate's vocabulary has for an id.
   ///   - encode: its tokens for a text; an error is a difference.
+  ///   - speak: its tokens for the conversation that became the prompt of this number, by its own chat template; an error
+  ///     is a difference. nil where the messages are not known.
   package static func all(
     _ pack: ParityPack, facts candidate: TokenizerFacts?, spelling: (Int32) -> [UInt8]?,
-    encode: (String, PromptForm) throws(TinctureError) -> [Int32]
+    encode: (String, PromptForm) throws(TinctureError) -> [Int32],
+    speak: (Int) throws(TinctureError) -> [Int32]?
   ) -> [ReadingCheck] {
-    [tokens(pack.prompts, spelling: spelling, encode: encode)]
-      + facts(pack.prompts, reference: pack.description.tokenizer, candidate: candidate)
+    let (reference, prompts) = (pack.description.tokenizer, pack.prompts)
+    var checks = [tokens(prompts, spelling: spelling, encode: encode)]
+    checks += facts(prompts, reference: reference, candidate: candidate)
+    if let reference, let candidate {
+      let templates = (reference: reference[.chatTemplate], candidate: candidate[.chatTemplate])
+      if let check = template(prompts, templates, spelling: spelling, speak: speak) {
+        checks.append(check)
+      }
+    }
+    return checks
   }
 
   // MARK: Texts as tokens
@@ -77,15 +88,11 @@ public struct ReadingCheck: Sendable, Equatable {
           ? "the pack does not say how its texts became tokens: it was made by an older version"
           : "the prompts are token ids, without texts")
     }
-    func token(_ id: Int32) -> String {
-      guard let bytes = spelling(id), !bytes.isEmpty else { return "\(id)" }
-      return "\(id) '\(String(decoding: bytes, as: UTF8.self))'"
-    }
     var first: String?
     var count = 0
     for (number, prompt) in texts {
       guard let text = prompt.text, let form = prompt.form else { continue }
-      var ids: [Int32]
+      let ids: [Int32]
       do throws(TinctureError) {
         ids = try encode(text, form)
       } catch {
@@ -94,15 +101,9 @@ public struct ReadingCheck: Sendable, Equatable {
           "the model's tokenizer cannot be used: \(error.message)"
             + (error.found.map { " (\($0))" } ?? ""))
       }
-      if prompt.isCut { ids = Array(ids.prefix(prompt.ids.count)) }
-      guard ids != prompt.ids else { continue }
+      guard let words = difference(ids, prompt, number, spelling) else { continue }
       count += 1
-      guard first == nil else { continue }
-      let place = zip(ids, prompt.ids).enumerated().first { $0.element.0 != $0.element.1 }?.offset
-      let at = place ?? min(ids.count, prompt.ids.count)
-      let own = at < ids.count ? token(ids[at]) : "the end"
-      let theirs = at < prompt.ids.count ? token(prompt.ids[at]) : "the end"
-      first = "prompt \(number), token \(at): \(own), in the reference \(theirs)"
+      first = first ?? words
     }
     let all = "\(texts.count) text\(texts.count == 1 ? "" : "s")"
     if let first {
@@ -115,9 +116,26 @@ public struct ReadingCheck: Sendable, Equatable {
       all + (rest == 0 ? "" : "; \(rest) prompt\(rest == 1 ? " is" : "s are") ids only"))
   }
 
+  /// The first token in which the candidate's ids for a prompt are not the recorded ones; nil when all are.
+  private static func difference(
+    _ given: [Int32], _ prompt: PackPrompt, _ number: Int, _ spelling: (Int32) -> [UInt8]?
+  ) -> String? {
+    func token(_ id: Int32) -> String {
+      guard let bytes = spelling(id), !bytes.isEmpty else { return "\(id)" }
+      return "\(id) '\(String(decoding: bytes, as: UTF8.self))'"
+    }
+    let ids = prompt.isCut ? Array(given.prefix(prompt.ids.count)) : given
+    guard ids != prompt.ids else { return nil }
+    let place = zip(ids, prompt.ids).enumerated().first { $0.element.0 != $0.element.1 }?.offset
+    let at = place ?? min(ids.count, prompt.ids.count)
+    let own = at < ids.count ? token(ids[at]) : "the end"
+    let theirs = at < prompt.ids.count ? token(prompt.ids[at]) : "the end"
+    return "prompt \(number), token \(at): \(own), in the reference \(theirs)"
+  }
+
   // MARK: The tokenizer's data
 
-  /// Compares what tokenizers are made of, and chat templates.
+  /// Compares what tokenizers are made of, chat templates aside.
   ///
   /// - Parameters:
   ///   - reference: nil when the pack says nothing about it.
@@ -150,19 +168,46 @@ public struct ReadingCheck: Sendable, Equatable {
           .tokenizer, isIdle ? .differs : .fails,
           isIdle ? text + ": such a tokenizer does not use it" : text))
     }
-    let (theirs, own) = (reference[.chatTemplate], candidate[.chatTemplate])
+    return checks
+  }
+
+  // MARK: Chat templates
+
+  /// Compares chat templates, each given as its digest. Two that differ are let pass where no prompt is a conversation, and
+  /// where the candidate's makes the recorded ids of every one.
+  ///
+  /// - Returns: nil when neither side has one.
+  package static func template(
+    _ prompts: [PackPrompt], _ digests: (reference: String?, candidate: String?),
+    spelling: (Int32) -> [UInt8]?, speak: (Int) throws(TinctureError) -> [Int32]?
+  ) -> ReadingCheck? {
+    let (theirs, own) = digests
     if theirs == own {
-      if own != nil { checks.append(ReadingCheck(.chatTemplate, .holds, "the same")) }
-      return checks
+      return own.map { _ in ReadingCheck(.chatTemplate, .holds, "the same") }
     }
     let what =
       own == nil
       ? "the model has none" : theirs == nil ? "the reference has none" : "not the reference's"
-    let speaks = prompts.contains { $0.form == .conversation }
-    checks.append(
-      ReadingCheck(
-        .chatTemplate, speaks ? .fails : .differs,
-        what + (speaks ? "" : "; no prompt is a conversation")))
-    return checks
+    let talks = prompts.enumerated().filter { $0.element.form == .conversation }
+    guard !talks.isEmpty else {
+      return ReadingCheck(.chatTemplate, .differs, what + "; no prompt is a conversation")
+    }
+    guard own != nil else { return ReadingCheck(.chatTemplate, .fails, what) }
+    for (number, prompt) in talks {
+      do throws(TinctureError) {
+        guard let ids = try speak(number) else { return ReadingCheck(.chatTemplate, .fails, what) }
+        guard let words = difference(ids, prompt, number, spelling) else { continue }
+        return ReadingCheck(.chatTemplate, .fails, "\(what): \(words)")
+      } catch {
+        return ReadingCheck(
+          .chatTemplate, .fails,
+          "\(what), and does not make prompt \(number): \(error.message)"
+            + (error.found.map { " (\($0))" } ?? ""))
+      }
+    }
+    return ReadingCheck(
+      .chatTemplate, .differs,
+      "\(what); it makes the same tokens of \(talks.count) conversation\(talks.count == 1 ? "" : "s")"
+    )
   }
 }

@@ -28,6 +28,9 @@ struct ParityModel {
     return runtime.graph.rule.ownActivation != nil
   }
 
+  /// Whether it continues conversations, by a chat template of its own.
+  var speaks: Bool { runtime.isDecoder && text.facts?[.chatTemplate] != nil }
+
   /// The last part of the path.
   var name: String {
     var path = checkpoint.path
@@ -141,10 +144,16 @@ struct ParityModel {
   }
 
   /// Whether it reads the pack's texts as they were read; no weight is needed.
-  func reading(of pack: ParityPack) -> [ReadingCheck] {
+  ///
+  /// - Parameter conversations: messages of prompts, where they are known, for its own chat template.
+  func reading(of pack: ParityPack, _ conversations: BuiltInConversations) -> [ReadingCheck] {
     ReadingCheck.all(
       pack, facts: text.facts, spelling: { text.spelling($0) },
-      encode: { (given, form) throws(TinctureError) in try text.ids(given, form) })
+      encode: { (given, form) throws(TinctureError) in try text.ids(given, form) },
+      speak: { (number) throws(TinctureError) in
+        guard let messages = conversations.messages[number] else { return nil }
+        return try text.ids(messages, now: conversations.now)
+      })
   }
 
   /// The activation that is computed.

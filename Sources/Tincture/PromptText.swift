@@ -62,6 +62,22 @@ struct PromptText {
     return result
   }
 
+  /// A conversation as a prompt, cut to its first `tokenLimit` tokens.
+  ///
+  /// - Throws: what ``packPrompts(_:tokenLimit:file:)`` throws, without a prompt's number.
+  func packPrompt(
+    _ messages: [ChatMessage], tokenLimit: Int?, now: CalendarTime?
+  ) throws(TinctureError) -> PackPrompt {
+    var format: ChatFormat? = try ChatFormat(checkpoint, tokenizer: needTokenizer(), now: now)
+    return try packPrompt(.messages(messages), tokenLimit: tokenLimit, &format)
+  }
+
+  /// The ids that the model's own chat template and tokenizer make of a conversation.
+  func ids(_ messages: [ChatMessage], now: CalendarTime?) throws(TinctureError) -> [Int32] {
+    try ChatFormat(checkpoint, tokenizer: needTokenizer(), now: now)
+      .tokens(messages, addGenerationPrompt: true)
+  }
+
   private func packPrompt(
     _ prompt: Prompt, tokenLimit: Int?, _ format: inout ChatFormat?
   ) throws(TinctureError) -> PackPrompt {

@@ -70,7 +70,7 @@ public struct VerifyJob: Sendable {
     if let obstacle = model.obstacle(to: other.about) {
       return try refused(model, other.about, tolerance, obstacle, prompts: [], resources)
     }
-    let (pack, keeper, promptNotes) = try pack(other, resources)
+    let (pack, keeper, conversations, promptNotes) = try pack(other, resources)
     let comparison = try Comparison(
       pack, threads: resources.threads, memory: resources.memory)
     let measures: Measures
@@ -96,7 +96,8 @@ public struct VerifyJob: Sendable {
       ParityReport(
         reference: .init(pack.description, path: referencePath),
         candidate: .init(own, path: candidate.path), prompts: pack.prompts, measures: measures,
-        verdict: verdict, reading: model.reading(of: pack), skipFirst: skipFirst, notes: notes,
+        verdict: verdict, reading: model.reading(of: pack, conversations), skipFirst: skipFirst,
+        notes: notes,
         tokenText: { model.text.spelling($0) })
     }
   }
@@ -221,12 +222,12 @@ public struct VerifyJob: Sendable {
 
   /// The pack, and what keeps one in memory alive.
   private func pack(_ side: Side, _ resources: Resources) throws(TinctureError) -> (
-    pack: ParityPack, keeper: PackRecorder?, notes: [String]
+    pack: ParityPack, keeper: PackRecorder?, conversations: BuiltInConversations, notes: [String]
   ) {
     switch side {
-    case .pack(let pack): return (pack, nil, [])
+    case .pack(let pack): return (pack, nil, BuiltInConversations(), [])
     case .model(let other, let prompts, var about):
-      let (packPrompts, notes) = try packPrompts(of: other, prompts)
+      let (packPrompts, conversations, notes) = try packPrompts(of: other, prompts)
       about.modelDigest = try other.digest(resources)
       let recorder = try PackRecorder(
         about, prompts: packPrompts, writer: try PackWriter(memory: resources.memory),
@@ -238,7 +239,7 @@ public struct VerifyJob: Sendable {
         throw TinctureError(
           .init("verify.memory", .internalError), "a pack in memory was not returned")
       }
-      return (try ParityPack(try PackFile(file)), recorder, notes)
+      return (try ParityPack(try PackFile(file)), recorder, conversations, notes)
     }
   }
 
@@ -247,32 +248,38 @@ public struct VerifyJob: Sendable {
   /// Given prompts must fit the model; built-in ones are cut to its context.
   private func packPrompts(
     of model: ParityModel, _ prompts: [Prompt]?
-  ) throws(TinctureError) -> (prompts: [PackPrompt], notes: [String]) {
+  ) throws(TinctureError) -> (
+    prompts: [PackPrompt], conversations: BuiltInConversations, notes: [String]
+  ) {
+    var conversations = BuiltInConversations()
     if let prompts {
-      return (
-        try model.text.packPrompts(prompts, tokenLimit: tokenLimit, file: promptFile), []
-      )
+      let all = try model.text.packPrompts(prompts, tokenLimit: tokenLimit, file: promptFile)
+      return (all, conversations, [])
     }
     let context = model.runtime.contextLength
     let limit = min(tokenLimit ?? .max, context)
-    let all = try model.text.packPrompts(try BuiltInPrompts.all(), tokenLimit: limit)
-    let cut = all.filter(\.isCut).count
-    if cut == 0 || limit < context { return (all, []) }
-    let note =
-      "\(cut) of the \(all.count) built-in texts are cut to the model's context of \(context) tokens"
-    return (all, [note])
-  }
-}
-
-/// Texts for `verify --against CHECKPOINT` without `--prompts`: `formats/prompts/built-in.json5`.
-public enum BuiltInPrompts {
-  /// - Throws: what is wrong with the file.
-  public static func all() throws(TinctureError) -> [Prompt] {
-    var prompts: [Prompt] = []
-    for file in try BundledFile.all(in: "prompts") {
-      let json = try JSON.parse(file.bytes, file: file.name, mode: .lenient, code: "prompts")
-      for node in try json.member("texts").array() { prompts.append(.text(try node.string())) }
+    let builtIn = try BuiltInPrompts.all()
+    var all = try model.text.packPrompts(builtIn.texts, tokenLimit: limit)
+    var notes: [String] = []
+    for messages in model.speaks ? builtIn.conversations : [] {
+      do throws(TinctureError) {
+        let prompt = try model.text.packPrompt(
+          messages, tokenLimit: limit, now: conversations.now)
+        conversations.messages[all.count] = messages
+        all.append(prompt)
+      } catch {
+        let words = ParityModel.obstacle(error) + (error.place.key.map { ", \($0)" } ?? "")
+        notes.append(
+          "a built-in conversation that begins with a \(messages[0].role)'s turn is left out, as the reference's chat template does not make a prompt of it: \(words)"
+        )
+      }
     }
-    return prompts
+    let cut = all.filter(\.isCut).count
+    if cut > 0, limit == context {
+      notes.append(
+        "\(cut) of the \(all.count) built-in texts are cut to the model's context of \(context) tokens"
+      )
+    }
+    return (all, conversations, notes)
   }
 }

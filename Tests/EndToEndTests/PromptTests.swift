@@ -174,7 +174,7 @@ struct PromptTests {
 
   @Test("built-in texts are cut to a short context, and the report says so")
   func builtIn() throws {
-    let longest = try BuiltInPrompts.all().map { prompt -> Int in
+    let longest = try BuiltInPrompts.all().texts.map { prompt -> Int in
       if case .text(let text) = prompt { text.unicodeScalars.count } else { 0 }
     }.max()
     // Gemma makes a token of 3.1 characters of these languages, and its vocabulary is the largest.

@@ -237,6 +237,67 @@ struct TokenMutationTests {
     #expect(try Self.reading(talk, "tokens").result == "holds")
   }
 
+  /// The built-in conversations go through both templates.
+  @Test("against a checkpoint another chat template decides where it makes other tokens")
+  func chatTemplateOfBuiltInConversations() throws {
+    let model = try Self.gemma.get()
+    guard
+      case .string(let own)? = try GGUFFile.open(model.file).value("tokenizer.chat_template")
+    else {
+      Issue.record("no template")
+      return
+    }
+    let text = String(decoding: own.bytes, as: UTF8.self)
+    func verdict(_ template: String) throws -> (status: Int32, result: String, detail: String) {
+      let path = try model.changed("tokenizer.chat_template", template)
+      let (result, json) = try model.verdict(path, against: [model.checkpoint])
+      let check = try Self.reading(json, "chatTemplate")
+      return (result.status, check.result, check.detail)
+    }
+    let same = try verdict("{# the same in other words #}" + text)
+    #expect(same.status == 0 && same.result == "differs", "\(same)")
+    #expect(same.detail.contains("the same tokens of 2 conversations"), "\(same)")
+    let other = try verdict(text.replacingOccurrences(of: "<end_of_turn>", with: "<eos>"))
+    #expect(other.status == 1 && other.result == "fails", "\(other)")
+    #expect(other.detail.hasPrefix("not the reference's: prompt 10, token "), "\(other)")
+    // It drops the system's turn only.
+    let deaf = try verdict(
+      text.replacingOccurrences(
+        of: "{% for m in messages %}", with: "{% for m in messages if m['role'] != 'system' %}"))
+    #expect(deaf.status == 1 && deaf.detail.contains("prompt 11, token "), "\(deaf)")
+    let broken = try verdict("{% import 'x' as y %}")
+    #expect(broken.status == 1 && broken.result == "fails", "\(broken)")
+    #expect(broken.detail.contains("does not make prompt 10"), "\(broken)")
+  }
+
+  /// What the reference's template does not make a prompt of is left out, and told.
+  @Test(
+    arguments: [
+      ("{% import 'x' as y %}{{ messages[0].content }}", ["user", "system"]),
+      (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+          + "{% for m in messages %}{{ m.content }}{% endfor %}", ["system"]
+      ),
+    ])
+  func templatesOutsideTheSubset(template: String, leftOut: [String]) throws {
+    let checkpoint = try EditedCheckpoint("gemma3")
+    try checkpoint.write()
+    let quoted = String(
+      decoding: JSONValue.string(template).serialized(pretty: false), as: UTF8.self)
+    try checkpoint.set(["chat_template": quoted], file: "tokenizer_config.json")
+    let file = checkpoint.folder.path("out.gguf")
+    #expect(try Tool.run(["convert", checkpoint.path, "-o", file]).status == 0)
+    let result = try Tool.run(["verify", file, "--against", checkpoint.path, "--json"])
+    #expect(result.status == 0, "\(result.output.prefix(400)) \(result.errors)")
+    let json = try object(result)
+    let notes = try json.member("notes").array().map { try $0.string() }
+    for role in ["user", "system"] {
+      let words = "begins with a \(role)'s turn is left out"
+      #expect(notes.contains { $0.contains(words) } == leftOut.contains(role), "\(notes)")
+    }
+    #expect(try Self.reading(json, "chatTemplate").result == "holds")
+  }
+
   @Test("a file without a tokenizer reads no text; ids need none")
   func noTokenizer() throws {
     let model = try Self.gemma.get()

@@ -73,6 +73,40 @@ struct ReadingTests {
     #expect(result() == .fails)
   }
 
+  /// Another chat template by what it makes of conversations whose messages are known (number 1 and 2 here).
+  @Test func templates() {
+    let texts = [Self.prompt("a", .text, [1, 97])]
+    let talks =
+      texts + [
+        Self.prompt("ab", .conversation, [97, 98]),
+        Self.prompt("abc", .conversation, [97, 98], isCut: true),
+      ]
+    func check(
+      _ prompts: [PackPrompt], _ own: String?, _ reference: String? = "x", last: [Int32] = [99],
+      error: Bool = false, isKnown: Bool = true
+    ) -> ReadingCheck? {
+      ReadingCheck.template(
+        prompts, (reference, own), spelling: { _ in nil },
+        speak: { (number) throws(TinctureError) in
+          if error { throw TinctureError(.init("chat.template.raised", .invalidInput), "no") }
+          return isKnown ? [97, 98] + (number == 2 ? last : []) : nil
+        })
+    }
+    #expect(check(talks, "x", error: true)?.result == .holds)
+    #expect(check(talks, nil, nil) == nil)
+    #expect(check(texts, "y", error: true)?.result == .differs)
+    #expect(check(texts, nil)?.result == .differs)
+    #expect(check(talks, "y")?.detail.hasSuffix("the same tokens of 2 conversations") == true)
+    #expect(check(talks, "y")?.result == .differs)
+    #expect(check(Array(talks[..<2]), "y")?.result == .differs)
+    #expect(
+      check(talks.dropLast() + [Self.prompt("b", .conversation, [98])], "y")?.result == .fails)
+    #expect(check(talks, "y", error: true)?.result == .fails)
+    #expect(check(talks, "y", isKnown: false)?.result == .fails)
+    #expect(check(talks, nil)?.result == .fails)
+    #expect(check(talks, "y", nil, isKnown: false)?.result == .fails)
+  }
+
   @Test("facts and forms come back from a pack, and a pack of version 1 is still read")
   func versions() throws {
     var facts = TokenizerFacts()
