@@ -272,13 +272,18 @@ import TinctureTestSupport
     try Data(bytes).write(to: URL(fileURLWithPath: path))
   }
 
-  /// Where nothing is quantized a matrix would be read for nothing: that is said, and not that it is another model's.
-  @Test func aMatrixForARecipeOfFloats() throws {
-    let source = try fixture().source
+  /// The made-up model, and a matrix for it in a folder for outputs.
+  private func matrix() throws -> (source: String, folder: TemporaryFolder, matrix: String) {
     let folder = try TemporaryFolder()
     let model = SyntheticModel()
     let matrix = folder.path("some.imatrix.gguf")
     try writeMatrix(to: matrix, width: model.width, feedForward: model.feedForward)
+    return (try fixture().source, folder, matrix)
+  }
+
+  /// Where nothing is quantized a matrix would be read for nothing: that is said, and not that it is another model's.
+  @Test func aMatrixForARecipeOfFloats() throws {
+    let (source, folder, matrix) = try matrix()
     let result = try Tool.run([
       "quantize", source, "--recipe", "bf16", "-o", folder.path("out.gguf"), "--importance", matrix,
       "--json",
@@ -291,11 +296,7 @@ import TinctureTestSupport
   }
 
   @Test func matrixLeadsTheEncoder() throws {
-    let source = try fixture().source
-    let folder = try TemporaryFolder()
-    let model = SyntheticModel()
-    let matrix = folder.path("some.imatrix.gguf")
-    try writeMatrix(to: matrix, width: model.width, feedForward: model.feedForward)
+    let (source, folder, matrix) = try matrix()
     let words = ["quantize", source, "--recipe", "q4_0", "--json", "-o"]
     let plain = folder.path("plain.gguf")
     let led = folder.path("led.gguf")

@@ -15,6 +15,15 @@ import TinctureTestSupport
     try Tool.run(["inspect", path, "--json"] + words)
   }
 
+  /// Writes the checkpoint and quantizes it into its own folder.
+  private func quantize(_ checkpoint: EditedCheckpoint, _ recipe: String) throws -> Tool.Result {
+    try checkpoint.write()
+    let output = checkpoint.folder.path("out.gguf")
+    return try Tool.run([
+      "quantize", checkpoint.path, "-o", output, "--json", "--recipe", recipe,
+    ])
+  }
+
   @Test func shardsWithoutTheirIndex() throws {
     let checkpoint = try EditedCheckpoint("llama")
     let halves = [checkpoint.tensors.prefix(5), checkpoint.tensors.dropFirst(5)]
@@ -168,11 +177,7 @@ import TinctureTestSupport
     let at = (row * width + 3) * bytes
     checkpoint.tensors[index].bytes[at + bytes - 1] = 0x7F
     checkpoint.tensors[index].bytes[at + bytes - 2] = 0xC0
-    try checkpoint.write()
-    let result = try Tool.run([
-      "quantize", checkpoint.path, "-o", checkpoint.folder.path("out.gguf"), "--json", "--recipe",
-      recipe,
-    ])
+    let result = try quantize(checkpoint, recipe)
     #expect(result.status == 3, "\(result.output)")
     let (code, error) = try failure(result)
     #expect(code == "weights.nonFinite")
@@ -192,11 +197,7 @@ import TinctureTestSupport
     let index = try #require(checkpoint.index("layers.1.mlp.up_proj.weight"))
     let large = withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) }
     checkpoint.tensors[index].bytes.replaceSubrange(0..<4, with: large)
-    try checkpoint.write()
-    let result = try Tool.run([
-      "quantize", checkpoint.path, "-o", checkpoint.folder.path("out.gguf"), "--json", "--recipe",
-      recipe,
-    ])
+    let result = try quantize(checkpoint, recipe)
     #expect(result.status == 4, "\(result.output)")
     let (code, error) = try failure(result)
     #expect(code == "weights.overflow")

@@ -264,16 +264,18 @@ def key_tables(files):
     for model, file in files.items():
         arch = file.metadata["general.architecture"][1]
         keys = table["general"] + [k.replace("{arch}", arch) for k in table["every"] + table[arch]]
-        answers = {"refused": [], "loads": []}
-        for key in sorted(set(keys) - CONTAINER):
-            kind, value = wrong_type(key)
-            answers["loads" if answer(file, {"set": {key: [kind, value]}})[0] == "loads" else "refused"].append(key)
-        mistyped[model] = answers
-        answers = {"refused": [], "loads": []}
-        for key in sorted(k for k in file.metadata if k.startswith((arch + ".", "tokenizer.ggml"))):
-            answers["loads" if answer(file, {"drop": [key]})[0] == "loads" else "refused"].append(key)
-        missing[model] = answers
+        mistyped[model] = by_answer(file, {k: {"set": {k: list(wrong_type(k))}} for k in set(keys) - CONTAINER})
+        own = [k for k in file.metadata if k.startswith((arch + ".", "tokenizer.ggml"))]
+        missing[model] = by_answer(file, {k: {"drop": [k]} for k in own})
     return mistyped, missing
+
+
+def by_answer(file, changes):
+    """The keys of the changes that llama.cpp refuses (or ends at), and of those that it loads."""
+    answers = {"refused": [], "loads": []}
+    for key in sorted(changes):
+        answers["loads" if answer(file, changes[key])[0] == "loads" else "refused"].append(key)
+    return answers
 
 
 def answer(file, change):
