@@ -17,7 +17,11 @@ enum RecordCommand {
         """),
       .value("tokens", "N", hint: .number, "Cut each prompt to its first N tokens."),
       .flag(
-        "layers", "Also keep sketches of the hidden states, so that 'verify' can name a layer."),
+        "layers",
+        """
+        Also keep sketches of hidden states and weights. By them 'verify' names the layer that departs and the \
+        tensor whose weights are not the reference's; norms and biases are kept whole.
+        """),
       .value(
         "top", "K", hint: .number,
         "How many logits of each position are kept. Default: \(RecordOptions.defaultTop)."),
