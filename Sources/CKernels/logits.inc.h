@@ -244,3 +244,37 @@ static void project(
     out[j] = total;
   }
 }
+
+static void run_sums(
+    const float *signs, const float *x, int64_t count, int64_t run, int64_t width, float *sums) {
+  for (int64_t start = 0; start < count; start += run, sums += width) {
+    int64_t end = count - start < run ? count - start : run;
+    for (int64_t j = 0; j < width; j += 8) {
+      const float *s = signs + j;
+      // Two chains, as additions wait for each other.
+      f32x8 even = v_splat(0.0f), odd = v_splat(0.0f);
+      int64_t i = 0;
+      for (; i + 2 <= end; i += 2) {
+        even += v_splat(x[start + i]) * v_load(s + i * width);
+        odd += v_splat(x[start + i + 1]) * v_load(s + (i + 1) * width);
+      }
+      if (i < end) even += v_splat(x[start + i]) * v_load(s + i * width);
+      v_store(sums + j, even + odd);
+    }
+  }
+}
+
+static void block_squares(const float *x, int64_t count, float *squares) {
+  for (int64_t start = 0; start < count; start += 32) {
+    int64_t end = count - start < 32 ? count - start : 32;
+    f64x8 sum = (f64x8)(0.0);
+    int64_t i = 0;
+    for (; i + 8 <= end; i += 8) {
+      f64x8 wide = v_wide(v_load(x + start + i));
+      sum += wide * wide;
+    }
+    double total = v_total(sum);
+    for (; i < end; ++i) total += (double)x[start + i] * x[start + i];
+    *squares++ = (float)total;
+  }
+}

@@ -30,4 +30,6 @@ const tk_kernels TK_TABLE = {
     .logit_tail = logit_tail,
     .greatest = greatest,
     .project = project,
+    .run_sums = run_sums,
+    .block_squares = block_squares,
 };

@@ -116,6 +116,24 @@ struct LogitKernels: Sendable {
     table.value.project(
       signs, state.baseAddress, Int64(sums.count), Int64(state.count), &sums)
   }
+
+  /// `width` sums with signs of each run of a row.
+  func runSums(
+    _ signs: [Float], _ row: UnsafeBufferPointer<Float>, run: Int, width: Int,
+    into sums: inout [Float]
+  ) {
+    precondition(
+      signs.count == run * width && sums.count == (row.count + run - 1) / run * width,
+      "\(sums.count) sums of \(row.count) weights")
+    table.value.run_sums(
+      signs, row.baseAddress, Int64(row.count), Int64(run), Int64(width), &sums)
+  }
+
+  /// The squared length of each block of 32 of a row.
+  func blockSquares(_ row: UnsafeBufferPointer<Float>, into squares: inout [Float]) {
+    precondition(squares.count == (row.count + 31) / 32, "\(squares.count) blocks")
+    table.value.block_squares(row.baseAddress, Int64(row.count), &squares)
+  }
 }
 
 /// Runs `body` with a value that a closure may fill from several threads, each its own part.

@@ -40,6 +40,25 @@ import TinctureBlocks
     }
   }
 
+  /// What packs keep of a row's blocks and runs.
+  @Test(arguments: others)
+  func runsOfWeightsAreTheSame(_ name: String) throws {
+    let scalar = try #require(tk_named("scalar")).pointee
+    let other = try #require(tk_named(name)).pointee
+    let rows = try BlockGoldens.floats("rows.f32")
+    let signs = (0..<64 * 16).map { ($0 * 7919) % 13 < 6 ? Float(-1) : 1 }
+    for count in [1, 33, 100, 640] {
+      func made(_ kernels: tk_kernels) -> [Float] {
+        var squares = [Float](repeating: 0, count: (count + 31) / 32)
+        kernels.block_squares(rows, Int64(count), &squares)
+        var sums = [Float](repeating: 0, count: (count + 63) / 64 * 16)
+        kernels.run_sums(signs, rows, Int64(count), 64, 16, &sums)
+        return squares + sums
+      }
+      #expect(made(scalar).map(\.bitPattern) == made(other).map(\.bitPattern), "\(count)")
+    }
+  }
+
   /// All halves, many floats of any bits: conversions agree with each other and with the compiler's `Float16`.
   @Test(arguments: InstructionSet.available)
   func halfPrecisionIsIEEE(_ name: String) throws {

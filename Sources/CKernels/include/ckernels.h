@@ -83,6 +83,12 @@ typedef struct tk_kernels {
   void (*greatest)(const float *row, int64_t count, int64_t wanted, uint32_t *ids, uint64_t *scratch);
   // out[j] = sum over i < count of signs[j * count + i] * x[i], for j < projections; products in float, sums in double.
   void (*project)(const float *signs, const float *x, int64_t projections, int64_t count, double *out);
+  // Of each run of `run` elements of x, the last one shorter where `count` ends it, `width` sums: sums[j] of a run is the sum
+  // over its elements i of signs[i * width + j] * x[i], in float. `width` is a multiple of 8.
+  void (*run_sums)(
+      const float *signs, const float *x, int64_t count, int64_t run, int64_t width, float *sums);
+  // The sum of squares of each 32 elements of x, the last ones fewer where `count` ends them; products and sums in double.
+  void (*block_squares)(const float *x, int64_t count, float *squares);
 } tk_kernels;
 
 // The table of the best instruction set this processor has, or the one TINCTURE_ISA names; NULL when that
