@@ -10,7 +10,7 @@
 pack does not keep, normalizer_N (ln of the sum of exp over the whole row) and rest_N (the probability of all that is not
 kept); for encoders hidden_N [tokens, width], pooled_N [width], pooler_N, scores_N, as far as the pack has them. With
 layers recorded also sketch_S [positions of all prompts, sums + 1] for each stage S. Arrays are written one after the other:
-memory holds one prompt.
+memory holds one prompt. What a pack keeps of the weights is read by `Reader.weights`.
 
 `record` lets transformers compute (eager attention, float32 unless --dtype says otherwise) and read the texts: `verify`
 then holds a file's own tokenizer against transformers' ids. It says nothing about what the tokenizer is made of. Run it with
@@ -34,6 +34,8 @@ sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != HERE] + [str(H
 import numpy as np  # noqa: E402
 
 SKIPPABLE, LIMIT = 0x184D2A50, 1 << 26
+# Weights of a block whose length is kept.
+BLOCK = 32
 KINDS = ("hidden", "pooled", "pooler", "scores")
 
 
@@ -104,7 +106,7 @@ class Reader:
         self.end = at
         self.index = json.loads(self.content({"at": at, "bytes": count, "holds": holds, "sha256": tail[32:64].hex()},
                                              size - 72))
-        if self.index["schemaVersion"] not in (1, 2):
+        if self.index["schemaVersion"] not in (1, 2, 3):
             raise PackError("another schema of the index")
         size = self.index["vocabulary"]["size"]
         self.vocabulary = size
@@ -166,6 +168,30 @@ class Reader:
 
     def vectors(self, frame):
         return words(self.content(frame), "<f4").reshape(frame["rows"], frame["columns"])
+
+    def weights(self, frame):
+        """What is kept of a tensor's rows: all weights of a whole one; else {square [rows], sums [rows, projections], over
+        the length, and where blocks and runs are kept code [rows, blocks] and negative [rows, runs, signs]}."""
+        content, rows, columns = self.content(frame), frame["rows"], frame["columns"]
+        if frame.get("whole"):
+            return words(content, "<f4")
+        about = self.index["weightSketch"]
+        count = about["projections"]
+        run = about.get("run") if self.index["schemaVersion"] > 2 else None
+        blocks, runs = (-(-columns // BLOCK), -(-columns // run)) if run else (0, 0)
+        signed = runs * about["signs"] // 8 if run else 0
+        if len(content) != rows * (4 + 2 * count + blocks + signed):
+            raise PackError("a frame of weights has another length than its rows need")
+        at = 4 * rows
+        halves = np.frombuffer(content, np.uint8, 2 * rows * count, at).reshape(2, -1).T
+        result = {"square": words(content[:at], "<f4"),
+                  "sums": np.ascontiguousarray(halves).view("<f2").reshape(rows, count)}
+        if run:
+            at += 2 * rows * count
+            result["code"] = np.frombuffer(content, np.uint8, rows * blocks, at).reshape(rows, blocks)
+            bits = np.unpackbits(np.frombuffer(content, np.uint8, rows * signed, at + rows * blocks), bitorder="little")
+            result["negative"] = bits.reshape(rows, runs, about["signs"]).astype(bool)
+        return result
 
     def stage(self, frame):
         return words(self.content(frame), "<f4").reshape(-1, self.index["stageSketch"]["projections"] + 1)
@@ -269,6 +295,34 @@ def split_mix_signs(numbers, seed):
 def signs(width, projections, seed):
     """The signs of a sketch, [projections, width]."""
     return split_mix_signs(np.arange(1, projections * width + 1, dtype=np.uint64), seed).reshape(projections, width)
+
+
+def run_signs(length, count, seed):
+    """The signs of the sums of a run, [count, length]."""
+    numbers = np.arange(1, count * length + 1, dtype=np.uint64) + np.uint64(1 << 32)
+    return split_mix_signs(numbers, seed).reshape(count, length)
+
+
+def block_means(rows):
+    """The mean squares of each block of rows of weights, [rows, blocks]."""
+    columns = rows.shape[1]
+    starts = np.arange(0, columns, BLOCK)
+    squares = np.add.reduceat(rows.astype(np.float64) ** 2, starts, axis=1)
+    return squares / np.minimum(BLOCK, columns - starts)
+
+
+def block_codes(shares):
+    """The codes of blocks' mean squares over those of their rows."""
+    bits = (shares.astype("<f4").view("<u4") >> 20).astype(np.int64) - 888
+    return np.where(shares > 0, bits.clip(0, 255), 0)
+
+
+def run_sums(rows, length, signed):
+    """Sums with signs of each run, [rows, runs, sums]."""
+    runs = -(-rows.shape[1] // length)
+    padded = np.zeros((len(rows), runs * length))
+    padded[:, :rows.shape[1]] = rows
+    return padded.reshape(len(rows), runs, length) @ signed.T
 
 
 def tail_frame(logits, chosen, position, about):
@@ -425,7 +479,7 @@ def record(options):
         np.asarray(ids, "<i4").tobytes() + np.asarray([len(p) for p in pieces], "<u4").tobytes() + b"".join(pieces)
         for *_, ids, pieces in prompts)
     index = {
-        "schemaVersion": 2, "producer": f"transformers {transformers.__version__}", "arithmetic": options.dtype,
+        "schemaVersion": 3, "producer": f"transformers {transformers.__version__}", "arithmetic": options.dtype,
         "instructionSet": None,
         "model": {"name": folder.name, "architecture": ARCHITECTURES.get(config.model_type, config.model_type),
                   "types": types, "digest": digest},

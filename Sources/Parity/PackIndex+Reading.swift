@@ -29,7 +29,7 @@ extension PackIndex {
         throw key.error("unknownKey", "an index has no member \"\(name)\"")
       }
     }
-    description = try PackIndex.description(json)
+    description = try PackIndex.description(json, version: number)
     var prompts: [Prompt] = []
     var positions = 0
     for node in try json.member("prompts").array() {
@@ -75,7 +75,9 @@ extension PackIndex {
     return prompt
   }
 
-  private static func description(_ json: JSON) throws(TinctureError) -> PackDescription {
+  private static func description(
+    _ json: JSON, version: Int
+  ) throws(TinctureError) -> PackDescription {
     let model = try json.member("model")
     let vocabulary = try json.member("vocabulary")
     var types: [String] = []
@@ -105,7 +107,8 @@ extension PackIndex {
     if let node = json.present("weightSketch") {
       weights = WeightSketchDescription(
         projectionCount: try count(node.member("projections"), 1...256),
-        seed: try node.member("seed").uint64())
+        seed: try node.member("seed").uint64(),
+        runs: version > 2 ? try runs(node) : nil)
     }
     var settings: [(name: String, value: String)] = []
     if let node = json.present("settings") {
@@ -123,6 +126,27 @@ extension PackIndex {
       vocabularyDigest: try digestText(vocabulary.present("digest")), top: top, stages: stages,
       tail: tail, tokenizer: try json.present("tokenizer").map(TokenizerFacts.init(_:)),
       settings: settings, weights: weights)
+  }
+
+  /// Version 3 may keep something of the parts of rows.
+  private static func runs(_ node: JSON) throws(TinctureError) -> RunSketchDescription? {
+    guard node.present("run") != nil || node.present("signs") != nil else { return nil }
+    func multiple(_ name: String, of unit: Int, _ range: ClosedRange<Int>) throws(TinctureError)
+      -> Int
+    {
+      let member = try node.member(name)
+      let value = try count(member, range)
+      guard value % unit == 0 else {
+        throw member.error(
+          "range", "the number is no multiple of \(unit)", expected: "a multiple of \(unit)",
+          found: "\(value)")
+      }
+      return value
+    }
+    return RunSketchDescription(
+      length: try multiple(
+        "run", of: RunSketchDescription.blockLength, RunSketchDescription.blockLength...4096),
+      signCount: try multiple("signs", of: 8, 8...64))
   }
 
   private mutating func readLogits(_ list: JSON) throws(TinctureError) {

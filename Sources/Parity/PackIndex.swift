@@ -25,9 +25,9 @@ package struct PackIndex: Sendable {
     }
   }
 
-  static let schemaVersion = 2
+  static let schemaVersion = 3
   /// Version 1 says nothing about the tokenizer, nor how texts became ids, and keeps nothing of the logits that are not
-  /// kept.
+  /// kept. Version 2 keeps nothing of the parts of a row of weights.
   static let oldestVersion = 1
   static let promptLimit = 1 << 20
   static let tokenLimit = 1 << 22
@@ -96,7 +96,9 @@ package struct PackIndex: Sendable {
       (
         "weightSketch",
         about.weights.map {
-          .object([("projections", .int($0.projectionCount)), ("seed", .uint($0.seed))])
+          .object(
+            [("projections", .int($0.projectionCount)), ("seed", .uint($0.seed))]
+              + ($0.runs.map { [("run", .int($0.length)), ("signs", .int($0.signCount))] } ?? []))
         } ?? .null
       ),
       (

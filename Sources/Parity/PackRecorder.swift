@@ -194,18 +194,23 @@ package final class PackRecorder {
     stagePlace = (stage + 1, 0)
   }
 
-  /// Takes in the sketches of some rows of a tensor's weights, in order; at most ``weightRows`` at a time.
-  package func weights(_ tensor: String, first: Int, columns: Int, sketches: [Float])
+  /// Takes in what is kept of some rows of a tensor's weights, in order; at most
+  /// ``WeightSketchDescription/rowLimit(columns:)`` at a time.
+  package func weights(_ tensor: String, first: Int, columns: Int, rows: WeightRows)
     throws(TinctureError)
   {
     guard let about = index.description.weights else {
       preconditionFailure("no weights were announced")
     }
+    let count = rows.sketches.count / (about.projectionCount + 1)
+    precondition(
+      rows.parts.count == count * (about.runs?.byteCount(columns: columns) ?? 0),
+      "\(rows.parts.count) bytes of the parts of \(count) rows")
+    let bytes = WeightFrame.encoded(rows.sketches, about, kernels) + rows.parts
     index.weights.append(
       WeightFrameEntry(
-        tensor: tensor, first: first, rowCount: sketches.count / (about.projectionCount + 1),
-        columnCount: columns, isWhole: false,
-        frame: try writer.append(WeightFrame.encoded(sketches, about, kernels))))
+        tensor: tensor, first: first, rowCount: count, columnCount: columns, isWhole: false,
+        frame: try writer.append(bytes)))
   }
 
   /// Takes in all weights of a tensor of one row.
@@ -218,8 +223,6 @@ package final class PackRecorder {
         tensor: tensor, first: 0, rowCount: 1, columnCount: values.count, isWhole: true,
         frame: try writer.append(bytes)))
   }
-
-  package static var weightRows: Int { WeightFrame.rowLimit }
 
   /// Takes in an encoder's rows: `columns` numbers each.
   package func vectors(

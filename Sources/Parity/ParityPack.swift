@@ -70,11 +70,11 @@ package struct ParityPack: Sendable {
     return BytePlanes.read(bytes, at: 0, count: entry.columnCount).map { Float(bitPattern: $0) }
   }
 
-  /// The sketches of a tensor's rows: for each its squared length, then the sums with signs.
+  /// What is kept of a tensor's rows.
   ///
   /// - Throws: `pack.weights` for lengths that are no lengths.
-  package func weights(_ entry: WeightFrameEntry) throws(TinctureError) -> [Float] {
-    guard let about = description.weights, !entry.isWhole else { return [] }
+  package func weights(_ entry: WeightFrameEntry) throws(TinctureError) -> WeightRows {
+    guard let about = description.weights, !entry.isWhole else { return WeightRows(sketches: []) }
     let name = "weights of \(entry.tensor)"
     let bytes = try file.read(entry.frame, name: name)
     let numbers = WeightFrame.decoded(
@@ -88,7 +88,8 @@ package struct ParityPack: Sendable {
           found: "\(number)")
       }
     }
-    return numbers
+    return WeightRows(
+      sketches: numbers, parts: bytes[(entry.rowCount * (4 + 2 * about.projectionCount))...])
   }
 
   /// The sketches of a stage, all prompts in order.

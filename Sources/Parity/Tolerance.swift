@@ -23,6 +23,9 @@ public enum LimitKey: String, Sendable, CaseIterable {
   case blockError
   /// The same of the worst row, estimated from sketches; where a pack has them.
   case rowError
+  /// Squared error of the worst block of 32 weights as far as its length shows it, and of the worst run as far as the signs of
+  /// its sums do, in multiples of what the format costs; where a pack has them.
+  case lengthError, signError
   /// What keeps the two from being compared at all: no limit of a tolerance, nothing may.
   case obstacles
   /// How many settings that change the computation or the use differ: no limit of a tolerance, none may.
@@ -37,7 +40,7 @@ public enum LimitKey: String, Sendable, CaseIterable {
     case .positions, .topAgreement, .topTenAgreement, .lowCosine, .leastCosine: true
     case .meanDivergence, .p99Divergence, .largestDivergence, .perplexityRatio, .normalizedError,
       .largestDifference, .stageError, .vectorError, .vectorDifference, .storedOtherwise,
-      .blockError, .rowError, .settings, .obstacles:
+      .blockError, .rowError, .lengthError, .signError, .settings, .obstacles:
       false
     }
   }
@@ -61,6 +64,8 @@ public enum LimitKey: String, Sendable, CaseIterable {
     case .vectorDifference: "largest difference of vectors"
     case .blockError: "worst block of weights, in its format's costs"
     case .rowError: "worst row of weights, in its format's costs"
+    case .lengthError: "worst length of 32 weights, in its format's costs"
+    case .signError: "worst signs of weights' sums, in their format's costs"
     case .obstacles: "obstacles to a comparison"
     case .settings: "settings that differ"
     case .storedOtherwise: "weights stored otherwise than the file says"
@@ -84,6 +89,9 @@ public struct Tolerance: Sendable {
   /// Limits of small models, which replace the others of the same key: quantization costs them more.
   public let smallLimits: [LimitKey: Double]
   public let smallEngineLimits: [LimitKey: Double]
+  /// Limits for weights of files made with an importance matrix, which replace the others of the same key: where some columns
+  /// count far more than others, an encoder gives away much of the others.
+  package let weightedLimits: [LimitKey: Double]
 
   /// Models with fewer weights in their layers' matrices than this are small.
   public static let smallWeightCount: UInt64 = 500_000_000
@@ -129,6 +137,25 @@ public struct Tolerance: Sendable {
       for type in tolerance.storedTypes { costs[type] = tolerance.weightError }
     }
     return costs
+  }
+
+  /// A limit for weights; `isWeighted`: of a file that an importance matrix led.
+  package func weightLimit(_ key: LimitKey, isWeighted: Bool) -> Double? {
+    isWeighted ? weightedLimits[key] ?? limits[key] : limits[key]
+  }
+
+  /// The limits for parts of rows in each stored type: those of its tolerance.
+  package static func partLimits(isWeighted: Bool) throws(TinctureError)
+    -> [String: (length: Double, sign: Double)]
+  {
+    var limits: [String: (length: Double, sign: Double)] = [:]
+    for tolerance in try all() {
+      guard let length = tolerance.weightLimit(.lengthError, isWeighted: isWeighted),
+        let sign = tolerance.weightLimit(.signError, isWeighted: isWeighted)
+      else { continue }
+      for type in tolerance.storedTypes { limits[type] = (length, sign) }
+    }
+    return limits
   }
 
   /// The tolerance of that name, upper or lower case.
@@ -186,6 +213,7 @@ public struct Tolerance: Sendable {
     let json = try JSON.parse(bytes, file: file, mode: .lenient, code: "tolerance")
     let known = [
       "name", "summary", "storedTypes", "weightError", "limits", "engine", "small", "smallEngine",
+      "weighted",
     ]
     for (key, _) in try json.object() {
       let name = try key.string()
@@ -218,6 +246,7 @@ public struct Tolerance: Sendable {
     smallLimits = if let node = json["small"] { try Tolerance.limits(node) } else { [:] }
     smallEngineLimits =
       if let node = json["smallEngine"] { try Tolerance.limits(node) } else { [:] }
+    weightedLimits = if let node = json["weighted"] { try Tolerance.limits(node) } else { [:] }
   }
 
   private static func limits(_ node: JSON) throws(TinctureError) -> [LimitKey: Double] {

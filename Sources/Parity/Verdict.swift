@@ -137,7 +137,8 @@ public struct Verdict: Sendable {
           || $1.normalizedError.isNaN && !$0.normalizedError.isNaN
       }
       return largest.map { ($0.normalizedError, "\($0.name) is farthest") }
-    case .storedOtherwise, .settings, .obstacles, .blockError, .rowError: return nil
+    case .storedOtherwise, .settings, .obstacles, .blockError, .rowError, .lengthError, .signError:
+      return nil
     case .vectorError: return vectors({ $0.error }, false)
     case .lowCosine: return vectors({ $0.lowCosine }, true)
     case .leastCosine: return vectors({ $0.leastCosine }, true)
@@ -176,7 +177,8 @@ public struct Verdict: Sendable {
     case .normalizedError: return (measures.normalizedError, nil)
     case .largestDifference: return (measures.largestDifference, nil)
     case .positions, .stageError, .vectorError, .lowCosine, .leastCosine, .vectorDifference,
-      .perplexityRatio, .storedOtherwise, .settings, .obstacles, .blockError, .rowError:
+      .perplexityRatio, .storedOtherwise, .settings, .obstacles, .blockError, .rowError,
+      .lengthError, .signError:
       return nil
     }
   }

@@ -7,13 +7,18 @@ package struct WeightSketchDescription: Sendable, Equatable {
   package var projectionCount: Int
   /// Seed of the signs.
   package var seed: UInt64
+  /// What is kept of the parts of a row; nil in packs of version 2.
+  package var runs: RunSketchDescription?
 
-  package init(projectionCount: Int = Self.usualCount, seed: UInt64 = 3) {
+  package init(
+    projectionCount: Int = 8, seed: UInt64 = 3, runs: RunSketchDescription? = .init()
+  ) {
     self.projectionCount = projectionCount
     self.seed = seed
+    self.runs = runs
   }
 
-  /// Sums of a row: with these 32 the mean of their squares is known to a quarter.
+  /// Sums that limits are made for: packs of version 2 have so many.
   package static let usualCount = 32
 
   /// `limit`, which is for 32 sums, as it is for those that the pack has: fewer leave more to chance.
@@ -43,9 +48,34 @@ package struct WeightSketchDescription: Sendable, Equatable {
       self, kernels)
   }
 
-  /// Bytes of a frame of `rows` rows.
-  static func byteCount(rows: Int, _ about: WeightSketchDescription) -> Int {
-    rows * (4 + 2 * about.projectionCount)
+  /// The sketch of the parts of rows, where the pack has them.
+  package func runSketch() throws(TinctureError) -> RunSketch? {
+    guard let runs else { return nil }
+    return try RunSketch(runs, seed: seed)
+  }
+
+  /// Bytes that are kept of a row of `columns` weights.
+  func rowByteCount(columns: Int) -> Int {
+    4 + 2 * projectionCount + (runs?.byteCount(columns: columns) ?? 0)
+  }
+
+  /// Rows of one frame.
+  package func rowLimit(columns: Int) -> Int {
+    max(
+      1, min(WeightFrame.rowLimit, PackLayout.largestContent / 4 / rowByteCount(columns: columns)))
+  }
+}
+
+/// What is kept of some rows of a tensor.
+package struct WeightRows: Sendable {
+  /// For each row its squared length, then its sums with signs.
+  package var sketches: [Float]
+  /// A byte for each block of each row (``BlockScale``), then the signs of the sums of each run of each row.
+  package var parts: ArraySlice<UInt8>
+
+  package init(sketches: [Float], parts: ArraySlice<UInt8> = []) {
+    self.sketches = sketches
+    self.parts = parts
   }
 }
 
@@ -62,13 +92,14 @@ package struct WeightFrameEntry: Sendable {
 
   /// Bytes that the frame must hold.
   func contentByteCount(_ about: WeightSketchDescription) -> Int {
-    isWhole ? 4 * columnCount : WeightSketchDescription.byteCount(rows: rowCount, about)
+    isWhole ? 4 * columnCount : rowCount * about.rowByteCount(columns: columnCount)
   }
 }
 
-/// Rows' squared lengths (F32), then their sums with signs over the length (F16), as planes of bytes.
+/// Rows' squared lengths (F32), then their sums with signs over the length (F16), as planes of bytes; then the codes of
+/// their blocks and the signs of their runs, where they are kept.
 enum WeightFrame {
-  /// Rows of one frame.
+  /// Rows of one frame; fewer where they are long (``WeightSketchDescription/rowLimit(columns:)``).
   static let rowLimit = 1 << 18
 
   /// - Parameter sketches: as ``StageSketch/sketch(_:threads:)`` gives them.

@@ -13,6 +13,8 @@ extension VerifyJob {
   ) throws(TinctureError) -> [Verdict.Check] {
     var checks: [Verdict.Check] = []
     if let check = settings(model, pack.description) { checks.append(check) }
+    let isWeighted = isWeighted
+    func limit(_ key: LimitKey) -> Double? { tolerance.weightLimit(key, isWeighted: isWeighted) }
     switch reference {
     case .model(let checkpoint, _):
       if let limit = tolerance.limits[.blockError] {
@@ -22,12 +24,21 @@ extension VerifyJob {
         checks.append(weights(.blockError, try check.run(resources), limit, model))
       }
     case .pack:
-      if let kept = pack.description.weights, let own = tolerance.limits[.rowError] {
-        let limit = kept.limit(own)
+      if let kept = pack.description.weights, let own = limit(.rowError) {
+        let limits = WeightSketcher.Limits(
+          row: kept.limit(own), length: limit(.lengthError) ?? .infinity,
+          sign: limit(.signError) ?? .infinity,
+          byType: try Tolerance.partLimits(isWeighted: isWeighted))
         let sketcher = WeightSketcher(model: model.bound, about: kept, resources: resources)
-        let result = try sketcher.compare(
-          with: pack, limit: limit, cost: try ToleranceChoice.costs())
-        checks.append(weights(.rowError, result, limit, model))
+        let result = try sketcher.compare(with: pack, limits: limits, cost: try ToleranceChoice.costs())
+        checks.append(weights(.rowError, result.rows, limits.row, model))
+        // Only packs of version 3 keep something of the parts of rows.
+        if kept.runs != nil {
+          for (key, found) in [(LimitKey.lengthError, result.lengths), (.signError, result.signs)] {
+            guard let limit = limit(key) else { continue }
+            checks.append(weights(key, found, limit, model))
+          }
+        }
       }
     }
     // A tolerance that is named says what the file may store.
@@ -38,6 +49,13 @@ extension VerifyJob {
       }
     }
     return checks
+  }
+
+  /// Whether the file says that an importance matrix led its encoder, as llama-quantize and `quantize` write it.
+  private var isWeighted: Bool {
+    guard case .gguf(let file) = candidate.container else { return false }
+    return file.value("quantize.imatrix.file") != nil
+      || file.value("quantize.imatrix.entries_count") != nil
   }
 
   /// Settings that both sides know and that differ. nil for a pack that says none, or of another architecture.

@@ -7,10 +7,9 @@ import TinctureParity
 ///
 /// A pack cannot keep the weights, but a few sums with random signs of every row (``StageSketch``) tell how far another
 /// row is: for rows x and y the mean of (s·x − s·y)² over the signs is |x − y|². Held against what the format costs
-/// (`weightError` times |x|²), an honest row stays near 1 and a row with one wrong block, in another place or of another
-/// norm is far off, though the logits hide it. With 32 sums a faulty row of n times the cost is below limit L with the
-/// probability that a chi-square of 32 degrees is below 32 L / n: for L = 16 and n = 111 (one block of 32 with a turned
-/// scale in a Q5_0 row of 640) never; for n = 28 (the same block doubled) 2 in 100; for n = 7 (halved) nearly always.
+/// (`weightError` times |x|²), an honest row stays near 1 and a row in another place or of another norm is far off, though
+/// the logits hide it. A single wrong block drowns in the noise of its row: what is kept of the parts of a row
+/// (``RunSketch``, ``RunCheck``) shows it.
 ///
 /// Tensors of one row (norms, biases) are kept whole and compared weight by weight, as ``WeightCheck`` does. Rows of
 /// floats have no such slack (``RowCost``): F32 holds every value, so the sketches are the same.
@@ -23,8 +22,8 @@ struct WeightSketcher {
 
   /// Records every tensor.
   ///
-  /// - Complexity: reads and decodes all weights once, `projectionCount` multiplications a weight. Memory: the sketches
-  ///   of 2^18 rows and 2 MB a thread.
+  /// - Complexity: reads and decodes all weights once; `projectionCount` multiplications a weight and as many as a run
+  ///   has signs. Memory: what is kept of the rows of a frame and 2 MB a thread.
   func record(into recorder: PackRecorder) throws(TinctureError) {
     for tensor in model.tensors {
       if tensor.shape.rowCount == 1 {
@@ -32,63 +31,142 @@ struct WeightSketcher {
           tensor.name, whole: try WeightCheck.rows(tensor, 0..<1, CanonicalView(model)))
         continue
       }
-      for first in stride(from: 0, to: tensor.shape.rowCount, by: PackRecorder.weightRows) {
-        let end = min(tensor.shape.rowCount, first + PackRecorder.weightRows)
+      let columns = tensor.shape.rowLength
+      let limit = about.rowLimit(columns: columns)
+      for first in stride(from: 0, to: tensor.shape.rowCount, by: limit) {
+        let end = min(tensor.shape.rowCount, first + limit)
+        let bytes = keptByteCount(rows: end - first, columns)
+        try resources.memory.lease(bytes, for: "sketches of weights")
+        defer { resources.memory.giveBack(bytes) }
         try recorder.weights(
-          tensor.name, first: first, columns: tensor.shape.rowLength,
-          sketches: try sketches(tensor, first..<end))
+          tensor.name, first: first, columns: columns, rows: try rows(tensor, first..<end))
       }
     }
   }
 
-  /// Sketches of rows, in order.
-  private func sketches(_ tensor: CanonicalTensor, _ rows: Range<Int>) throws(TinctureError)
-    -> [Float]
+  /// Memory for what is kept of rows, and for a frame of it.
+  private func keptByteCount(rows: Int, _ columns: Int) -> Int {
+    rows * (8 * (about.projectionCount + 1) + 2 * (about.runs?.byteCount(columns: columns) ?? 0))
+  }
+
+  /// What is kept of rows, in order.
+  private func rows(_ tensor: CanonicalTensor, _ rows: Range<Int>) throws(TinctureError)
+    -> WeightRows
   {
-    let length = tensor.shape.rowLength
+    let columns = tensor.shape.rowLength
     let stride = about.projectionCount + 1
-    let sketch = try about.sketch(width: length)
-    let view = CanonicalView(model)
-    let chunk = max(1, Self.elementsPerChunk / max(1, length))
-    let bytes = 4 * (rows.count * stride + resources.threads * 2 * chunk * length)
-    try resources.memory.lease(bytes, for: "sketches of weights")
-    defer { resources.memory.giveBack(bytes) }
-    var result = [Float](repeating: 0, count: rows.count * stride)
-    let outcome = result.withUnsafeMutableBufferPointer { buffer in
-      let out = Unchecked(buffer)
-      return Result { () throws(TinctureError) in
-        try Parallel.forEachChunk(of: rows.count, chunk: chunk, threads: resources.threads) {
-          (range) throws(TinctureError) in
-          try resources.cancellation.check()
-          let values = try WeightCheck.rows(
-            tensor, rows.lowerBound + range.lowerBound..<rows.lowerBound + range.upperBound, view)
-          let own = try values.withUnsafeBufferPointer { buffer in
-            Result { () throws(TinctureError) in try sketch.sketch(buffer, threads: 1) }
-          }.get()
-          for (index, number) in own.enumerated() {
-            out.value[range.lowerBound * stride + index] = number
+    let runs = try about.runSketch()
+    let (blocks, signs) = (
+      runs.map { _ in RunSketchDescription.blockCount(columns: columns) } ?? 0,
+      runs?.about.signByteCount(columns: columns) ?? 0
+    )
+    var sketches = [Float](repeating: 0, count: rows.count * stride)
+    var parts = [UInt8](repeating: 0, count: rows.count * (blocks + signs))
+    let signsAt = rows.count * blocks
+    let outcome = sketches.withUnsafeMutableBufferPointer { sketches in
+      parts.withUnsafeMutableBufferPointer { parts in
+        let (sketches, parts) = (Unchecked(sketches), Unchecked(parts))
+        return Result { () throws(TinctureError) in
+          try forEachChunk(tensor, rows) { (range, values, own) throws(TinctureError) in
+            let first = range.lowerBound - rows.lowerBound
+            for (index, number) in own.enumerated() {
+              sketches.value[first * stride + index] = number
+            }
+            guard let runs else { return }
+            var row = runs.row(columns: columns)
+            var kept: (codes: [UInt8], signs: [UInt8]) = ([], [])
+            for index in 0..<range.count {
+              runs.measure(values[index, columns], into: &row)
+              runs.append(
+                row, columns: columns, square: own[index * stride], codes: &kept.codes,
+                signs: &kept.signs)
+            }
+            for (index, byte) in kept.codes.enumerated() {
+              parts.value[first * blocks + index] = byte
+            }
+            for (index, byte) in kept.signs.enumerated() {
+              parts.value[signsAt + first * signs + index] = byte
+            }
           }
         }
       }
     }
     try outcome.get()
-    return result
+    return WeightRows(sketches: sketches, parts: parts[...])
+  }
+
+  /// Rows of weights that stand one after the other.
+  private struct Values {
+    let base: UnsafeBufferPointer<Float>
+
+    subscript(row: Int, columns: Int) -> UnsafeBufferPointer<Float> {
+      UnsafeBufferPointer(rebasing: base[row * columns..<(row + 1) * columns])
+    }
+  }
+
+  /// Calls `body` with the weights and the sketches of some rows after others, from several threads.
+  private func forEachChunk(
+    _ tensor: CanonicalTensor, _ rows: Range<Int>,
+    _ body: @Sendable (Range<Int>, Values, _ sketches: [Float]) throws(TinctureError) -> Void
+  ) throws(TinctureError) {
+    let columns = tensor.shape.rowLength
+    let sketch = try about.sketch(width: columns)
+    let view = CanonicalView(model)
+    let chunk = Self.rowsPerChunk(columns)
+    let bytes = resources.threads * chunk * columns * 8
+    try resources.memory.lease(bytes, for: "weights of some rows")
+    defer { resources.memory.giveBack(bytes) }
+    try Parallel.forEachChunk(of: rows.count, chunk: chunk, threads: resources.threads) {
+      (range) throws(TinctureError) in
+      try resources.cancellation.check()
+      let range = rows.lowerBound + range.lowerBound..<rows.lowerBound + range.upperBound
+      let values = try WeightCheck.rows(tensor, range, view)
+      let outcome = values.withUnsafeBufferPointer { buffer in
+        Result { () throws(TinctureError) in
+          try body(range, Values(base: buffer), try sketch.sketch(buffer, threads: 1))
+        }
+      }
+      try outcome.get()
+    }
+  }
+
+  private static func rowsPerChunk(_ columns: Int) -> Int {
+    max(1, elementsPerChunk / max(1, columns))
+  }
+
+  /// How many times what its format costs a row, the length of a block and the sums of a run may be off.
+  struct Limits: Sendable {
+    var row, length, sign: Double
+    /// Lengths and sums of tensors stored in a type, where it has limits of its own: what they are off by is told in
+    /// multiples of these, times the limits above.
+    var byType: [String: (length: Double, sign: Double)] = [:]
+  }
+
+  /// What was found of each.
+  struct Results: Sendable {
+    var rows = WeightCheck.Result()
+    var lengths = WeightCheck.Result()
+    var signs = WeightCheck.Result()
+
+    mutating func add(_ other: Results) {
+      rows.add(other.rows)
+      lengths.add(other.lengths)
+      signs.add(other.signs)
+    }
   }
 
   /// Holds the model's weights against those of `pack`.
   ///
-  /// - Parameters:
-  ///   - cost: what a stored type costs, squared error over energy.
-  ///   - limit: how many times the cost a row may be off.
-  func compare(with pack: ParityPack, limit: Double, cost: (String) -> Double)
-    throws(TinctureError) -> WeightCheck.Result
+  /// - Parameter cost: what a stored type costs, squared error over energy.
+  func compare(with pack: ParityPack, limits: Limits, cost: (String) -> Double)
+    throws(TinctureError) -> Results
   {
-    var result = WeightCheck.Result()
+    var result = Results()
     var tensors: [String: CanonicalTensor] = [:]
     for tensor in model.tensors { tensors[tensor.name] = tensor }
     let names = Set(pack.index.weights.map(\.tensor))
     func missing(_ name: String, _ words: String) {
-      result.miss(name, words, stage: WeightCheck.stage(name, tensors[name]?.layer, model))
+      result.rows.miss(name, words, stage: WeightCheck.stage(name, tensors[name]?.layer, model))
     }
     for tensor in model.tensors where !names.contains(tensor.name) {
       if tensor.name != WeightCheck.head { missing(tensor.name, "is not in the reference") }
@@ -108,9 +186,10 @@ struct WeightSketcher {
         name: name,
         stage: WeightCheck.stage(isHead ? WeightCheck.head : name, tensor.layer, model))
       if entry.isWhole {
-        try compare(tensor, whole: pack.wholeWeights(entry), limit, cost, place, into: &result)
+        try compare(
+          tensor, whole: pack.wholeWeights(entry), limits.row, cost, place, into: &result.rows)
       } else {
-        try compare(tensor, entry, pack, limit, cost, place, into: &result)
+        try compare(tensor, entry, pack, limits, cost, place, into: &result)
       }
     }
     for entry in pack.index.weights {
@@ -133,25 +212,80 @@ struct WeightSketcher {
   }
 
   /// What a tensor is called, and the stage it acts in.
-  private struct Place {
+  private struct Place: Sendable {
     let name: String
     let stage: Int
   }
 
   private func compare(
-    _ tensor: CanonicalTensor, _ entry: WeightFrameEntry, _ pack: ParityPack, _ limit: Double,
-    _ cost: (String) -> Double, _ place: Place, into result: inout WeightCheck.Result
+    _ tensor: CanonicalTensor, _ entry: WeightFrameEntry, _ pack: ParityPack, _ limits: Limits,
+    _ cost: (String) -> Double, _ place: Place, into result: inout Results
   ) throws(TinctureError) {
+    let columns = entry.columnCount
+    let bytes = keptByteCount(rows: entry.rowCount, columns)
+    try resources.memory.lease(bytes, for: "sketches of weights")
+    defer { resources.memory.giveBack(bytes) }
     let reference = try pack.weights(entry)
-    let own = try about.rounded(sketches(tensor, entry.first..<entry.first + entry.rowCount))
-    let rowCost = RowCost(WeightCheck.storedType(tensor), columns: entry.columnCount, cost)
+    let type = WeightCheck.storedType(tensor)
+    let rowCost = RowCost(type, columns: columns, cost)
+    let runs = try about.runSketch().map { RunCheck($0, type, columns: columns, rowCost) }
     let stride = about.projectionCount + 1
-    for row in 0..<entry.rowCount {
-      let range = row * stride..<(row + 1) * stride
-      result.add(
-        rowCost.ratio(reference[range], own[range]), limit,
-        place: "\(place.name), row \(entry.first + row)", tensor: place.name, stage: place.stage)
+    let blocks = runs == nil ? 0 : RunSketchDescription.blockCount(columns: columns)
+    let signs = about.runs?.signByteCount(columns: columns) ?? 0
+    let codesAt = reference.parts.startIndex
+    let signsAt = codesAt + entry.rowCount * blocks
+    let chunk = Self.rowsPerChunk(columns)
+    let about = about
+    let typeLimits =
+      limits.byType[type?.description ?? ""] ?? (length: limits.length, sign: limits.sign)
+    let units = (
+      length: limits.length / typeLimits.length, sign: limits.sign / typeLimits.sign
+    )
+    var parts = [Results](repeating: Results(), count: (entry.rowCount + chunk - 1) / chunk)
+    let outcome = parts.withUnsafeMutableBufferPointer { buffer in
+      let out = Unchecked(buffer)
+      return Result { () throws(TinctureError) in
+        try forEachChunk(tensor, entry.first..<entry.first + entry.rowCount) {
+          (range, values, own) throws(TinctureError) in
+          let own = try about.rounded(own)
+          var part = Results()
+          var scratch = runs?.scratch() ?? RunCheck.Scratch()
+          for (index, row) in range.enumerated() {
+            let at = row - entry.first
+            let sketch = reference.sketches[at * stride..<(at + 1) * stride]
+            let ownSketch = own[index * stride..<(index + 1) * stride]
+            part.rows.add(
+              rowCost.ratio(sketch, ownSketch), limits.row, place: "\(place.name), row \(row)",
+              tensor: place.name, stage: place.stage)
+            guard let runs else { continue }
+            part.lengths.add(
+              rowCost.lengthRatio(sketch, ownSketch) * units.length, limits.length,
+              place: "\(place.name), row \(row)", tensor: place.name, stage: place.stage)
+            let kept = RunCheck.Kept(
+              square: sketch.first ?? 0,
+              codes: reference.parts[codesAt + at * blocks..<codesAt + (at + 1) * blocks],
+              signs: reference.parts[signsAt + at * signs..<signsAt + (at + 1) * signs])
+            func words(_ index: Int, _ length: Int) -> String {
+              let end = min(columns, (index + 1) * length)
+              return "\(place.name), row \(row), columns \(index * length) to \(end - 1)"
+            }
+            runs.compare(values[index, columns], with: kept, &scratch) { ratio, block in
+              part.lengths.add(
+                ratio * units.length, limits.length,
+                place: words(block, RunSketchDescription.blockLength), tensor: place.name,
+                stage: place.stage)
+            } sign: { ratio, run in
+              part.signs.add(
+                ratio * units.sign, limits.sign, place: words(run, runs.sketch.about.length),
+                tensor: place.name, stage: place.stage)
+            }
+          }
+          out.value[(range.lowerBound - entry.first) / chunk] = part
+        }
+      }
     }
+    try outcome.get()
+    for part in parts { result.add(part) }
   }
 
   /// A tensor of one row, of which every weight is known.
@@ -214,6 +348,19 @@ package struct RowCost {
     return length * share.binade * 0x1p-10 * (1 + 0x1p-10)
   }
 
+  /// Squared error that a weight may have where the mean square of those around it is half of `energy`.
+  func budget(energy: Double, columns: Int) -> Double {
+    share * energy + least / Double(columns)
+  }
+
+  /// What the lengths of two rows show of their squared error, in multiples of what may be.
+  func lengthRatio(_ reference: ArraySlice<Float>, _ own: ArraySlice<Float>) -> Double {
+    guard let x = reference.first.map(Double.init), let y = own.first.map(Double.init), x != y
+    else { return 0 }
+    let distance = x.squareRoot() - y.squareRoot()
+    return distance * distance / (2 * share * x + least)
+  }
+
   /// Squared error in multiples of what may be: of the sums or, where that counts, of the squared length.
   package func ratio(_ reference: ArraySlice<Float>, _ own: ArraySlice<Float>) -> Double {
     var square = 0.0
@@ -235,6 +382,17 @@ package struct RowCost {
 }
 
 extension WeightCheck.Result {
+  /// Takes in what was found further on.
+  mutating func add(_ other: WeightCheck.Result) {
+    if other.worst > worst {
+      worst = other.worst
+      place = other.place
+    }
+    faultCount += other.faultCount
+    for tensor in other.tensors where tensors.last != tensor { tensors.append(tensor) }
+    if let stage = other.stage { self.stage = min(self.stage ?? stage, stage) }
+  }
+
   mutating func add(
     _ ratio: Double, _ limit: Double, place: @autoclosure () -> String, tensor: String, stage: Int
   ) {

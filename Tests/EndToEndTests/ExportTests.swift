@@ -239,7 +239,7 @@ import TinctureTestSupport
 /// `--importance`: read, used, written down.
 @Suite struct ImportanceTests {
   /// An importance matrix in llama-imatrix's form for the matrices of one layer: the first columns count most.
-  private func writeMatrix(
+  static func writeMatrix(
     to path: String, width: Int, feedForward: Int, layer: Int = 0, empty: String? = nil
   ) throws {
     var requests: [GGUFLayout.Request] = []
@@ -277,7 +277,7 @@ import TinctureTestSupport
     let folder = try TemporaryFolder()
     let model = SyntheticModel()
     let matrix = folder.path("some.imatrix.gguf")
-    try writeMatrix(to: matrix, width: model.width, feedForward: model.feedForward)
+    try Self.writeMatrix(to: matrix, width: model.width, feedForward: model.feedForward)
     return (try fixture().source, folder, matrix)
   }
 
@@ -331,7 +331,7 @@ import TinctureTestSupport
     let folder = try TemporaryFolder()
     let model = SyntheticModel()
     let matrix = folder.path("matrix.gguf")
-    try writeMatrix(
+    try Self.writeMatrix(
       to: matrix, width: model.width, feedForward: model.feedForward, empty: "attn_k")
     func run(_ name: String, _ words: String...) throws -> (notes: [String], bytes: [UInt8]?) {
       let output = folder.path(name)
@@ -356,7 +356,7 @@ import TinctureTestSupport
     #expect(
       ledError > 0 && ledError < 1.02 * plainError, "\(ledError), without importance \(plainError)")
     #expect(!led.notes.contains { $0.contains("does not have") })
-    try writeMatrix(to: matrix, width: 1, feedForward: 1, layer: 99)
+    try Self.writeMatrix(to: matrix, width: 1, feedForward: 1, layer: 99)
     let foreign = try Tool.run([
       "quantize", source, "--recipe", recipe, "-o", folder.path("no.gguf"), "--json",
       "--importance", matrix,
@@ -417,7 +417,7 @@ import TinctureTestSupport
     let source = try fixture().source
     let folder = try TemporaryFolder()
     let matrix = folder.path("other.gguf")
-    try writeMatrix(to: matrix, width: 64, feedForward: 128)
+    try Self.writeMatrix(to: matrix, width: 64, feedForward: 128)
     let result = try Tool.run([
       "quantize", source, "--recipe", "q4_k_m", "-o", folder.path("out.gguf"), "--json",
       "--importance", matrix,

@@ -42,7 +42,11 @@ extension FuzzTarget {
     let sketches = try weights.withUnsafeBufferPointer { buffer in
       Result { () throws(TinctureError) in try sketch.sketch(buffer, threads: 1) }
     }.get()
-    try recorder.weights("blk.0.attn_q.weight", first: 0, columns: 6, sketches: sketches)
+    // A block and a run of sixteen signs a row.
+    try recorder.weights(
+      "blk.0.attn_q.weight", first: 0, columns: 6,
+      rows: WeightRows(
+        sketches: sketches, parts: [120, 128, 0, 255, 131] + (0..<10).map { UInt8($0 * 25) }))
     try recorder.weights("blk.0.attn_norm.weight", whole: rows(4))
     guard let file = try recorder.finish() else { return [] }
     return try file.contents(limit: 1 << 20)
@@ -63,7 +67,11 @@ extension FuzzTarget {
     for entry in pack.index.stages { _ = try pack.stage(entry) }
     for entry in pack.index.tails { _ = try pack.tails(entry) }
     for entry in pack.index.weights {
-      _ = try entry.isWhole ? pack.wholeWeights(entry) : pack.weights(entry)
+      if entry.isWhole {
+        _ = try pack.wholeWeights(entry)
+      } else {
+        _ = try pack.weights(entry)
+      }
     }
     return min(15, pack.index.logits.count)
   }
@@ -84,7 +92,8 @@ extension FuzzTarget {
     },
     words: [
       "\"prompt\":", "\"first\":", "\"rows\":", "\"columns\":", "\"kind\":\"hidden\"", "\"at\":24",
-      "\"whole\":true", "\"weightSketch\":null", "\"tailSketch\":null", "\"holds\":",
+      "\"whole\":true", "\"run\":32,", "\"signs\":8", "\"weightSketch\":null",
+      "\"tailSketch\":null", "\"holds\":",
       "\"tokenCount\":", "\"size\":", "\"top\":null", "\"stageSketch\":null", "null",
     ],
     fixedMemory: 1 << 19,

@@ -20,7 +20,8 @@ struct HostilePackTests {
     }
     for entry in pack.index.tails { contents.append("\(try pack.tails(entry))") }
     for entry in pack.index.weights {
-      contents.append("\(try entry.isWhole ? pack.wholeWeights(entry) : pack.weights(entry))")
+      contents.append(
+        try entry.isWhole ? "\(pack.wholeWeights(entry))" : "\(pack.weights(entry))")
     }
     for entry in pack.index.vectors { contents.append("\(try pack.vectors(entry))") }
     for entry in pack.index.stages { contents.append("\(try pack.stage(entry))") }
@@ -87,9 +88,20 @@ struct HostilePackTests {
   }
 
   static let lies: [(String, String, String, String)] = [
-    ("a later schema", "\"schemaVersion\":2", "\"schemaVersion\":3", "pack.schema"),
-    ("an earlier schema", "\"schemaVersion\":2", "\"schemaVersion\":0", "pack.schema"),
-    ("version 1 with a tokenizer", "\"schemaVersion\":2", "\"schemaVersion\":1", "pack.unknownKey"),
+    ("a later schema", "\"schemaVersion\":3", "\"schemaVersion\":4", "pack.schema"),
+    ("an earlier schema", "\"schemaVersion\":3", "\"schemaVersion\":0", "pack.schema"),
+    ("version 1 with a tokenizer", "\"schemaVersion\":3", "\"schemaVersion\":1", "pack.unknownKey"),
+    ("version 2 with parts of rows", "\"schemaVersion\":3", "\"schemaVersion\":2", "pack.value"),
+    ("longer runs", "\"run\":32", "\"run\":4128", "pack.range"),
+    ("runs of no weights", "\"run\":32", "\"run\":0", "pack.range"),
+    ("runs of no whole blocks", "\"run\":32", "\"run\":33", "pack.range"),
+    ("more signs", "\"signs\":16", "\"signs\":24", "pack.value"),
+    ("absurdly many signs", "\"signs\":16", "\"signs\":4000000000", "pack.range"),
+    ("no signs", "\"signs\":16", "\"signs\":0", "pack.range"),
+    ("signs that fill no bytes", "\"signs\":16", "\"signs\":17", "pack.range"),
+    ("runs without signs", ",\"signs\":16", "", "pack.missing"),
+    ("signs without runs", ",\"run\":32", "", "pack.missing"),
+    ("no parts of rows", ",\"run\":32,\"signs\":16", "", "pack.value"),
     ("an unknown fact", "\"tokenizer\":null", "\"tokenizer\":{\"mood\":\"\"}", "pack.unknownKey"),
     ("a fact that is no word", "\"tokenizer\":null", "\"tokenizer\":{\"pre\":1}", "pack.type"),
     ("an unknown form", "\"form\":null", "\"form\":\"poem\"", "pack.value"),
@@ -137,6 +149,14 @@ struct HostilePackTests {
       "\"first\":2,\"rows\":3,\"columns\":5", "pack.value"
     ),
     (
+      "more columns of weights than blocks", "\"first\":0,\"rows\":2,\"columns\":5",
+      "\"first\":0,\"rows\":2,\"columns\":33", "pack.value"
+    ),
+    (
+      "absurdly many columns of weights", "\"first\":0,\"rows\":2,\"columns\":5",
+      "\"first\":0,\"rows\":2,\"columns\":4000000000", "pack.range"
+    ),
+    (
       "absurdly many rows of weights", "\"first\":2,\"rows\":2,\"columns\":5",
       "\"first\":2,\"rows\":4000000000,\"columns\":5", "pack.range"
     ),
@@ -153,7 +173,8 @@ struct HostilePackTests {
       "pack.value"
     ),
     (
-      "weights of nothing", "\"weightSketch\":{\"projections\":32,\"seed\":3}",
+      "weights of nothing",
+      "\"weightSketch\":{\"projections\":8,\"seed\":3,\"run\":32,\"signs\":16}",
       "\"weightSketch\":null", "pack.value"
     ),
     ("stages out of order", "{\"stage\":1", "{\"stage\":2", "pack.order"),

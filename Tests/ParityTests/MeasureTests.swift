@@ -324,8 +324,7 @@ struct MeasureTests {
   /// Fewer sums of a row leave more to chance: the limit rises as the chi-square distribution's quantile does (11.4 of 8
   /// degrees and 4.3 of 32, by the tail of one in 10^14).
   @Test func limitsOfRowsGoByTheirSums() {
-    #expect(WeightSketchDescription().projectionCount == 32)
-    #expect(WeightSketchDescription().limit(16) == 16)
+    #expect(WeightSketchDescription(projectionCount: 32).limit(16) == 16)
     #expect(WeightSketchDescription(projectionCount: 256).limit(16) == 16)
     let few = WeightSketchDescription(projectionCount: 8).limit(16)
     #expect(few > 41 && few < 43, "\(few)")

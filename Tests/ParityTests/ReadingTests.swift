@@ -132,7 +132,7 @@ struct ReadingTests {
     let packFile = try PackFile(InputFile(memory: good, name: "test.pack"))
     var index = String(decoding: packFile.index, as: UTF8.self)
     for (new, old) in [
-      ("\"schemaVersion\":2", "\"schemaVersion\":1"),
+      ("\"schemaVersion\":3", "\"schemaVersion\":1"),
       ("\"tokenizer\":{\"model\":\"llama\",\"before\":\"\"},", ""),
       ("\"form\":\"conversation\",\"cut\":true,", ""),
     ] {

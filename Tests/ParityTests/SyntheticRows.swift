@@ -111,10 +111,14 @@ struct SyntheticRows {
         try recorder.logits(prompt: prompt, first: first, rows: rows)
       })
     if layers {
+      let about = WeightSketchDescription()
       for first in [0, 2] {
+        // One block and one run a row.
         try recorder.weights(
           "blk.0.attn_q.weight", first: first, columns: 5,
-          sketches: (0..<2 * (WeightSketchDescription.usualCount + 1)).map { Float($0) / 8 })
+          rows: WeightRows(
+            sketches: (0..<2 * (about.projectionCount + 1)).map { Float($0) / 8 },
+            parts: [128, 0, 1, 2, 3, 4]))
       }
       try recorder.weights("blk.0.attn_norm.weight", whole: [1, 2.5, -3])
     }

@@ -5,9 +5,9 @@
 
 For every tiny checkpoint of golden/models: recorded in full and with few logits, with layers; logits, hidden states and
 pooled rows against golden/logits/tiny (transformers in float64) at every position; the sketches against the hidden states
-they are made of; the digest of the weights against Python's; what a pack says about the tokenizer against the metadata of
-the file that tincture makes of the checkpoint, read by gguf-py. With --models also the size of a pack of Gemma 3 270M at
-default settings. Exit status 1 on the first thing that is not so.
+they are made of, those of weights against the weights; the digest of the weights against Python's; what a pack says about
+the tokenizer against the metadata of the file that tincture makes of the checkpoint, read by gguf-py. With --models also
+the size of a pack of Gemma 3 270M at default settings. Exit status 1 on the first thing that is not so.
 """
 
 import argparse
@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import numpy as np  # noqa: E402
-from parity_pack import Reader, model_digest, signs, tail_frame, words as numbers  # noqa: E402
+from parity_pack import (  # noqa: E402
+    Reader, block_codes, block_means, model_digest, run_signs, run_sums, signs, tail_frame, words as numbers)
 
 NMSE, LARGEST = 1e-11, 5e-4
 
@@ -111,7 +112,39 @@ def tiny(tincture, folder, golden, entry, scratch):
         expected = np.concatenate([(states ** 2).sum(1, keepdims=True), states @ signed.T], 1)
         error = ((sketch - expected) ** 2).sum() / (expected ** 2).sum()
         need(error <= 1e-9, f"{folder.name}: sketch of stage {frame['stage']}: {error:.2e}")
+    weights(tincture, folder, pack, scratch)
     return worst
+
+
+def weights(tincture, folder, pack, scratch):
+    """What a pack keeps of the weights, recomputed from a GGUF of them."""
+    from gguf import GGUFReader
+
+    file = scratch / "weights.gguf"
+    run(tincture, "convert", str(folder), "-o", str(file), "--type", "f32", "--force", "--quiet")
+    tensors = {t.name: np.asarray(t.data, np.float32) for t in GGUFReader(file).tensors}
+    about, seen = pack.index["weightSketch"], {}
+    for frame in pack.index["weights"]:
+        name, first = frame["tensor"], frame["first"]
+        kept, rows = pack.weights(frame), tensors[name].reshape(-1, frame["columns"])[first:first + frame["rows"]]
+        seen[name] = seen.get(name, 0) + len(rows)
+        if frame.get("whole"):
+            need((kept == rows[0]).all(), f"{folder.name}: {name} is kept otherwise")
+            continue
+        wide = rows.astype(np.float64)
+        square = (wide ** 2).sum(1)
+        need((abs(kept["square"] - square) <= 1e-6 * square).all(), f"{folder.name}: squared lengths of {name}")
+        length = np.sqrt(np.where(square > 0, square, 1))[:, None]
+        sums = wide @ signs(frame["columns"], about["projections"], about["seed"]).T / length
+        need((abs(kept["sums"] - sums) <= 1e-3 * abs(sums) + 1e-5).all(), f"{folder.name}: sums of {name}")
+        mean = kept["square"].astype(np.float64)[:, None] / frame["columns"]
+        shares = block_means(rows) / np.where(mean > 0, mean, 1)
+        low, high = block_codes(shares * (1 - 1e-6)), block_codes(shares * (1 + 1e-6))
+        need(((low <= kept["code"]) & (kept["code"] <= high)).all(), f"{folder.name}: codes of blocks of {name}")
+        sums = run_sums(rows, about["run"], run_signs(about["run"], about["signs"], about["seed"]))
+        near_zero = abs(sums) <= 1e-5 * length[..., None]
+        need(((sums < 0) == kept["negative"])[~near_zero].all(), f"{folder.name}: signs of runs of {name}")
+    need(seen == {n: t.size // t.shape[-1] for n, t in tensors.items()}, f"{folder.name}: weights of other tensors")
 
 
 def reading(tincture, folder, scratch):
