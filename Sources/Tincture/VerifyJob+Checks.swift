@@ -30,7 +30,8 @@ extension VerifyJob {
           sign: limit(.signError) ?? .infinity,
           byType: try Tolerance.partLimits(isWeighted: isWeighted))
         let sketcher = WeightSketcher(model: model.bound, about: kept, resources: resources)
-        let result = try sketcher.compare(with: pack, limits: limits, cost: try ToleranceChoice.costs())
+        let result = try sketcher.compare(
+          with: pack, limits: limits, cost: try ToleranceChoice.costs())
         checks.append(weights(.rowError, result.rows, limits.row, model))
         // Only packs of version 3 keep something of the parts of rows.
         if kept.runs != nil {
