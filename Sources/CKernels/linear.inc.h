@@ -9,9 +9,10 @@
 #include "linear_unpack.inc.h"
 #include "linear_quantize.inc.h"
 #include "linear_decode.inc.h"
+#include "linear_octet.inc.h"
 #include "linear_exact.inc.h"
-#include "linear_float.inc.h"
 #include "linear_single.inc.h"
+#include "linear_float.inc.h"
 #include "linear_engine.inc.h"
 
 static void multiply(

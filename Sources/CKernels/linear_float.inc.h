@@ -1,5 +1,6 @@
 // Engine arithmetic of plain floats: F32, F16 and BF16 weights times rounded activations, summed in F32 as engines
-// do. Lane j of 16 sums the elements j, j + 16 ... of a segment of 1024, then the lanes as a tree, then the segments.
+// do. With few tokens lane j of 16 sums the elements j, j + 16 ... of a segment of 1024, then the lanes as a tree, then
+// the segments; many tokens are multiplied as by an output head (linear_single.inc.h).
 
 // Lane j with j + 8, then + 4, + 2, + 1.
 TK_INLINE float w_sum(f32x16 a) {
@@ -30,88 +31,44 @@ TK_INLINE f32x16 weights_at(const int format, const uint8_t *row, int64_t i) {
   }
 }
 
-// A register tile of rows by tokens: sixteen registers hold no more than 2 x 3. FLOAT_FEW rows side by side meet a single
-// token; where one row keeps the units busy, reading the bytes in order is nearly twice as fast (Zen 3).
+// Rows side by side; where one row keeps the units busy, reading the bytes in order is nearly twice as fast (Zen 3).
+// FLOAT_AHEAD: bytes that prefetching runs ahead.
 #if defined(TK_LINEAR_AVX2) && !defined(TK_LINEAR_AVX512)
-enum { FLOAT_ROWS = 2, FLOAT_TOKENS = 3, FLOAT_FEW = 1 };
+enum { FLOAT_FEW = 1, FLOAT_AHEAD = 4096 };
 #else
-enum { FLOAT_ROWS = 4, FLOAT_TOKENS = 6, FLOAT_FEW = 4 };
+enum { FLOAT_FEW = 4, FLOAT_AHEAD = 4096 };
 #endif
-// FLOAT_AHEAD: bytes that prefetching runs ahead with a single token.
-enum { FLOAT_MOST = 4, FLOAT_PANEL = 16, FLOAT_AHEAD = 4096 };
 
-// `rows` x `tokens` sums over one segment of `length` elements, into `out` or added to it. Rows are `pitch` bytes
-// apart; tokens from `valid` on repeat the last valid one.
-TK_INLINE void float_tile(
-    const int format, const int rows, const int tokens, const uint8_t *w, int64_t pitch, const float *x, int64_t width,
-    int valid, int64_t length, int first, float *out, int64_t stride) {
-  f32x16 sum[FLOAT_MOST][FLOAT_TOKENS];
-  const float *value[FLOAT_TOKENS];
+// `rows` sums over one segment of `length` elements, into `out` or added to it. Rows are `pitch` bytes apart.
+TK_INLINE void float_rows(
+    const int format, const int rows, const uint8_t *w, int64_t pitch, const float *x, int64_t length, int first,
+    float *out) {
+  f32x16 sum[FLOAT_FEW];
 #pragma clang loop unroll(full)
-  for (int t = 0; t < tokens; ++t) {
-    value[t] = x + (t < valid ? t : valid - 1) * width;
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; ++r) sum[r][t] = (f32x16)(0.0f);
-  }
+  for (int r = 0; r < rows; ++r) sum[r] = (f32x16)(0.0f);
   int64_t i = 0;
   for (; i + 16 <= length; i += 16) {
-    f32x16 weight[FLOAT_MOST];
+    const f32x16 v = w_load(x + i);
 #pragma clang loop unroll(full)
-    for (int r = 0; r < rows; ++r) weight[r] = weights_at(format, w + r * pitch, i);
-#pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; ++t) {
-      f32x16 v = w_load(value[t] + i);
-#pragma clang loop unroll(full)
-      for (int r = 0; r < rows; ++r) sum[r][t] = w_madd(weight[r], v, sum[r][t]);
-    }
+    for (int r = 0; r < rows; ++r) sum[r] = w_madd(weights_at(format, w + r * pitch, i), v, sum[r]);
   }
   if (i < length) {
-    // Plain floats only: blocks are multiples of 16.
-    float weight[FLOAT_MOST][16] = {{0}};
+    float v[16] = {0};
+    memcpy(v, x + i, (size_t)(length - i) * sizeof(float));
     for (int r = 0; r < rows; ++r) {
-      decode_piece(format, w + r * pitch + stored_bytes(format, i), weight[r], length - i);
-    }
-#pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; ++t) {
-      float v[16] = {0};
-      memcpy(v, value[t] + i, (size_t)(length - i) * sizeof(float));
-#pragma clang loop unroll(full)
-      for (int r = 0; r < rows; ++r) sum[r][t] = w_madd(w_load(weight[r]), w_load(v), sum[r][t]);
+      uint8_t weight[64] = {0};
+      memcpy(weight, w + r * pitch + stored_bytes(format, i), (size_t)stored_bytes(format, length - i));
+      sum[r] = w_madd(weights_at(format, weight, 0), w_load(v), sum[r]);
     }
   }
 #pragma clang loop unroll(full)
-  for (int t = 0; t < tokens; ++t) {
-    if (t >= valid) continue;
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; ++r) {
-      float s = w_sum(sum[r][t]);
-      out[t * stride + r] = first ? s : out[t * stride + r] + s;
-    }
+  for (int r = 0; r < rows; ++r) {
+    const float s = w_sum(sum[r]);
+    out[r] = first ? s : out[r] + s;
   }
 }
 
-// All rows of a decoded panel with all tokens; the panel stays in the cache, activations pass once.
-static __attribute__((noinline)) void float_panel(
-    const float *panel, int rows, const tk_inputs *in, int64_t at, int64_t length, float *out, int64_t stride) {
-  const int64_t pitch = TK_SEGMENT * sizeof(float);
-  for (int64_t t = 0; t < in->count; t += FLOAT_TOKENS) {
-    const int valid = in->count - t < FLOAT_TOKENS ? (int)(in->count - t) : FLOAT_TOKENS;
-    const float *x = in->values + t * in->width + at;
-    float *to = out + t * stride;
-    int r = 0;
-    for (; r + FLOAT_ROWS <= rows; r += FLOAT_ROWS) {
-      const uint8_t *w = (const uint8_t *)(panel + r * TK_SEGMENT);
-      float_tile(
-          TK_F32, FLOAT_ROWS, FLOAT_TOKENS, w, pitch, x, in->width, valid, length, at == 0, to + r, stride);
-    }
-    for (; r < rows; ++r) {
-      const uint8_t *w = (const uint8_t *)(panel + r * TK_SEGMENT);
-      float_tile(TK_F32, 1, FLOAT_TOKENS, w, pitch, x, in->width, valid, length, at == 0, to + r, stride);
-    }
-  }
-}
-
-// One token, weights read in place.
+// Few tokens, one after the other, weights read in place.
 TK_INLINE void float_direct(
     const int format, const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out, int64_t stride) {
   const int64_t pitch = stored_bytes(format, in->width), width = in->width;
@@ -126,9 +83,9 @@ TK_INLINE void float_direct(
         if (few) {
           const int64_t bytes = FLOAT_FEW * stored_bytes(format, length);
           for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(w + FLOAT_AHEAD + b);
-          float_tile(format, FLOAT_FEW, 1, w, pitch, x, width, 1, length, at == 0, to, stride);
+          float_rows(format, FLOAT_FEW, w, pitch, x, length, at == 0, to);
         } else {
-          float_tile(format, 1, 1, w, pitch, x, width, 1, length, at == 0, to, stride);
+          float_rows(format, 1, w, pitch, x, length, at == 0, to);
         }
       }
       r += few ? FLOAT_FEW : 1;
@@ -136,28 +93,10 @@ TK_INLINE void float_direct(
   }
 }
 
-// Panels of rows are decoded once and multiplied with all tokens.
-static void float_decoded(
-    int32_t format, const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out, int64_t stride) {
-  const int64_t row_bytes = stored_bytes(format, in->width);
-  float panel[FLOAT_PANEL * TK_SEGMENT] __attribute__((aligned(64)));
-  for (int64_t r = 0; r < rows; r += FLOAT_PANEL) {
-    const int group = rows - r < FLOAT_PANEL ? (int)(rows - r) : FLOAT_PANEL;
-    for (int64_t at = 0; at < in->width; at += TK_SEGMENT) {
-      const int64_t length = in->width - at < TK_SEGMENT ? in->width - at : TK_SEGMENT;
-      for (int k = 0; k < group; ++k) {
-        decode_piece(
-            format, weights + (r + k) * row_bytes + stored_bytes(format, at), panel + k * TK_SEGMENT, length);
-      }
-      float_panel(panel, group, in, at, length, out + r, stride);
-    }
-  }
-}
-
 static void multiply_float(
     int32_t format, const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out, int64_t stride) {
   if (in->count > 2) {
-    float_decoded(format, weights, rows, in, out, stride);
+    single_decoded(0, TK_FUSED, format, weights, rows, in, out, stride);
     return;
   }
   switch (format) {

@@ -1,106 +1,65 @@
-// Exact arithmetic of an output head: weights decoded to F32 as everywhere, but products and sums in F32. Nothing is
-// computed from logits, so this rounding (about 1e-14 of their energy) goes no further, and takes half the time of double.
+// Products and sums in F32: an output head in exact arithmetic, and plain floats with many tokens in engine arithmetic.
 //
-// The order is that of linear_float.inc.h, with a fused multiply-add in every table: the same bits for one token as for
-// many, and on every instruction set.
+// Nothing is computed from logits, so the head's rounding (about 1e-13 of their energy) goes no further, and takes half
+// the time of double. A head always has a fused multiply-add: the same bits for one token as for many, and on every
+// instruction set.
 
-enum { SINGLE_PANEL = 32, SINGLE_GROUP = 64 };
+#define TILE_(name) single_##name
+#define TILE_REAL float
+#define TILE_SEGMENT TK_SINGLE_SEGMENT
 #if defined(TK_LINEAR_AVX512)
-enum { SINGLE_ROWS = 4, SINGLE_TOKENS = 6 };
+#define TILE_LANES 16
+#define TILE_VECTORS 2
+#define TILE_TOKENS 6
+#define TILE_OCTETS 4
+#elif defined(TK_LINEAR_AVX2)
+#define TILE_LANES 8
+#define TILE_VECTORS 2
+#define TILE_TOKENS 6
+#define TILE_OCTETS 4
+#elif defined(__aarch64__)
+#define TILE_LANES 4
+#define TILE_VECTORS 4
+#define TILE_TOKENS 4
+#define TILE_OCTETS 2
 #else
-enum { SINGLE_ROWS = 2, SINGLE_TOKENS = 3 };
+#define TILE_LANES 4
+#define TILE_VECTORS 4
+#define TILE_TOKENS 2
+#define TILE_OCTETS 1
 #endif
+#define TILE_MADD(a, b, sum) __builtin_elementwise_fma(a, b, sum)
+enum { SINGLE_TOKENS = TILE_TOKENS, SINGLE_OCTETS = TILE_OCTETS };
+#include "linear_tile.inc.h"
 
-// `rows` x `tokens` sums over one segment, `length` a multiple of 16, added to `out`; tokens from `valid` on repeat the
-// last valid one.
-TK_INLINE void single_tile(
-    const int rows, const int tokens, const float *w, const float *x, int64_t x_pitch, int valid, int64_t length,
-    float *out) {
-  f32x16 sum[SINGLE_ROWS][SINGLE_TOKENS];
-  const float *value[SINGLE_TOKENS];
-#pragma clang loop unroll(full)
-  for (int t = 0; t < tokens; ++t) {
-    value[t] = x + (t < valid ? t : valid - 1) * x_pitch;
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; ++r) sum[r][t] = (f32x16)(0.0f);
-  }
-  for (int64_t i = 0; i < length; i += 16) {
-    f32x16 weight[SINGLE_ROWS];
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; ++r) weight[r] = w_load(w + r * TK_SEGMENT + i);
-#pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; ++t) {
-      f32x16 v = w_load(value[t] + i);
-#pragma clang loop unroll(full)
-      for (int r = 0; r < rows; ++r) sum[r][t] = __builtin_elementwise_fma(weight[r], v, sum[r][t]);
-    }
-  }
-#pragma clang loop unroll(full)
-  for (int t = 0; t < tokens; ++t) {
-    if (t >= valid) continue;
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; ++r) out[t * SINGLE_PANEL + r] += w_sum(sum[r][t]);
-  }
+// A panel of rows is decoded at a time and meets a group of tokens, a span of elements at a time. Of tokens whose doubles
+// are made floats first as many as there is room for: SINGLE_VALUES floats.
+enum { SINGLE_PANEL = 32, SINGLE_GROUP = 528, SINGLE_SPAN = 1024, SINGLE_VALUES = 192 * SINGLE_SPAN };
+
+// `length` doubles of a token, from element `at`, as floats.
+TK_INLINE void single_values(const tk_inputs *in, int64_t token, int64_t at, int64_t length, float *out) {
+  const double *x = in->wide + token * tk_wide_pitch(in->width) + at;
+  for (int64_t i = 0; i < length; ++i) out[i] = (float)x[i];
 }
 
-// The same for one token, which need not be multiplied as often as a tile has room for.
-TK_INLINE void single_token(const int rows, const float *w, const float *x, int64_t length, float *out) {
-  single_tile(rows, 1, w, x, 0, 1, length, out);
-}
-
-// All rows of a decoded panel with a group of tokens.
-static __attribute__((noinline)) void single_panel(
-    const float *panel, int rows, const float *x, int64_t x_pitch, int64_t count, int64_t length, float *sums) {
-  for (int64_t t = 0; t < count; t += SINGLE_TOKENS) {
-    const int valid = count - t < SINGLE_TOKENS ? (int)(count - t) : SINGLE_TOKENS;
-    const float *from = x + t * x_pitch;
-    float *to = sums + t * SINGLE_PANEL;
-    int r = 0;
-    for (; r + SINGLE_ROWS <= rows; r += SINGLE_ROWS) {
-      const float *w = panel + r * TK_SEGMENT;
-      if (valid == 1) {
-        single_token(SINGLE_ROWS, w, from, length, to + r);
-      } else {
-        single_tile(SINGLE_ROWS, SINGLE_TOKENS, w, from, x_pitch, valid, length, to + r);
-      }
-    }
-    for (; r < rows; ++r) single_tile(1, SINGLE_TOKENS, panel + r * TK_SEGMENT, from, x_pitch, valid, length, to + r);
-  }
-}
-
-// Tokens as floats, each with zeros up to a multiple of 16.
-static void single_inputs(const tk_inputs *in, int64_t first, int64_t count, int64_t at, int64_t length, float *out) {
-  const int64_t x_pitch = tk_wide_pitch(in->width), pitch = (length + 15) / 16 * 16;
-  for (int64_t t = 0; t < count; ++t) {
-    const double *x = in->wide + (first + t) * x_pitch + at;
-    for (int64_t i = 0; i < length; ++i) out[t * pitch + i] = (float)x[i];
-    for (int64_t i = length; i < pitch; ++i) out[t * pitch + i] = 0;
-  }
-}
-
-// One segment of a panel's rows with a group of tokens, whose floats `values` are.
-static void single_segment(
-    int32_t format, const uint8_t *weights, int64_t row_bytes, int rows, const float *values, int64_t pitch,
-    int64_t count, int64_t length, float *panel, float *sums) {
-  for (int k = 0; k < rows; ++k) {
-    decode_piece(format, weights + k * row_bytes, panel + k * TK_SEGMENT, length);
-    for (int64_t i = length; i < pitch; ++i) panel[k * TK_SEGMENT + i] = 0;
-  }
-  single_panel(panel, rows, values, pitch, count, pitch, sums);
-}
-
-// The sums of some rows begin at 0 with the first segment, `at` 0; the others add to what `out` holds.
-static void multiply_single(
-    int32_t format, const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out, int64_t stride) {
+// Many tokens, `wide` ones or those of `values`. The sums of some rows begin at 0 with the first span, `at` 0; the others
+// add to what `out` holds.
+static void single_decoded(
+    const int wide, const int fused, int32_t format, const uint8_t *weights, int64_t rows, const tk_inputs *in,
+    float *out, int64_t stride) {
   const int64_t row_bytes = stored_bytes(format, in->width);
-  float panel[SINGLE_PANEL * TK_SEGMENT] __attribute__((aligned(64)));
-  float values[SINGLE_GROUP * TK_SEGMENT] __attribute__((aligned(64)));
+  float panel[SINGLE_PANEL * SINGLE_SPAN] __attribute__((aligned(64)));
+  float values[SINGLE_VALUES] __attribute__((aligned(64)));
   float sums[SINGLE_GROUP * SINGLE_PANEL] __attribute__((aligned(64)));
-  for (int64_t first = 0; first < in->count; first += SINGLE_GROUP) {
-    const int64_t count = in->count - first < SINGLE_GROUP ? in->count - first : SINGLE_GROUP;
-    for (int64_t at = 0; at < in->width; at += TK_SEGMENT) {
-      const int64_t length = in->width - at < TK_SEGMENT ? in->width - at : TK_SEGMENT;
-      single_inputs(in, first, count, at, length, values);
+  const int64_t room = SINGLE_VALUES / (in->width < SINGLE_SPAN ? in->width : SINGLE_SPAN);
+  const int64_t most = wide && room < SINGLE_GROUP ? room : SINGLE_GROUP;
+  for (int64_t first = 0; first < in->count; first += most) {
+    const int64_t count = in->count - first < most ? in->count - first : most;
+    for (int64_t at = 0; at < in->width; at += SINGLE_SPAN) {
+      const int64_t length = in->width - at < SINGLE_SPAN ? in->width - at : SINGLE_SPAN;
+      for (int64_t t = 0; wide && t < count; ++t) single_values(in, first + t, at, length, values + t * length);
+      const float *x = wide ? values : in->values + first * in->width + at;
+      const int64_t pitch = wide ? length : in->width;
       for (int64_t r = 0; r < rows; r += SINGLE_PANEL) {
         const int group = rows - r < SINGLE_PANEL ? (int)(rows - r) : SINGLE_PANEL;
         float *to = out + first * stride + r;
@@ -108,13 +67,75 @@ static void multiply_single(
           if (at == 0) memset(sums + t * SINGLE_PANEL, 0, SINGLE_PANEL * sizeof *sums);
           if (at > 0) memcpy(sums + t * SINGLE_PANEL, to + t * stride, (size_t)group * sizeof *sums);
         }
-        single_segment(
-            format, weights + r * row_bytes + stored_bytes(format, at), row_bytes, group, values, (length + 15) / 16 * 16,
-            count, length, panel, sums);
+        const uint8_t *w = weights + r * row_bytes + stored_bytes(format, at);
+        for (int k = 0; k < group; k += single_ROWS) {
+          single_fill(format, w + k * row_bytes, row_bytes, group - k, length, panel + k * length);
+        }
+        for (int64_t t = 0; t < count; t += SINGLE_TOKENS) {
+          const int valid = count - t < SINGLE_TOKENS ? (int)(count - t) : SINGLE_TOKENS;
+          for (int k = 0; k < group; k += single_ROWS) {
+            single_tile(
+                fused, panel + k * length, x + t * pitch, pitch, valid, length, sums + t * SINGLE_PANEL + k,
+                SINGLE_PANEL);
+          }
+        }
         for (int64_t t = 0; t < count; ++t) {
           memcpy(to + t * stride, sums + t * SINGLE_PANEL, (size_t)group * sizeof *sums);
         }
       }
     }
+  }
+}
+
+// Eights of rows that meet a single token: as many as keep the units busy and leave the rows to come room in the cache.
+TK_INLINE int single_octets(const int format) {
+  const int most = is_plain(format) || block_length(format) == 256 ? 2 : 4;
+  return most < SINGLE_OCTETS ? most : SINGLE_OCTETS;
+}
+
+// Few tokens, one after the other.
+TK_INLINE void single_one(
+    const int format, const int octets, const uint8_t *w, int64_t row_bytes, int valid, const float *x, int64_t length,
+    int first, float *out) {
+  float sums[8 * SINGLE_OCTETS] = {0};
+  if (!first) memcpy(sums, out, (size_t)valid * sizeof *sums);
+  single_few(format, octets, w, row_bytes, valid, x, length, sums);
+  memcpy(out, sums, (size_t)valid * sizeof *sums);
+}
+
+TK_INLINE void single_direct(
+    const int format, const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out, int64_t stride) {
+  const int64_t row_bytes = stored_bytes(format, in->width);
+  float x[SINGLE_SPAN] __attribute__((aligned(64)));
+  for (int64_t t = 0; t < in->count; ++t) {
+    for (int64_t at = 0; at < in->width; at += SINGLE_SPAN) {
+      const int64_t length = in->width - at < SINGLE_SPAN ? in->width - at : SINGLE_SPAN;
+      single_values(in, t, at, length, x);
+      const uint8_t *w = weights + stored_bytes(format, at);
+      float *to = out + t * stride;
+      const int octets = single_octets(format);
+      int64_t r = 0;
+      for (; r + 8 * octets <= rows; r += 8 * octets) {
+        single_one(format, octets, w + r * row_bytes, row_bytes, 8 * octets, x, length, at == 0, to + r);
+      }
+      for (; r < rows; r += 8) {
+        const int valid = rows - r < 8 ? (int)(rows - r) : 8;
+        single_one(format, 1, w + r * row_bytes, row_bytes, valid, x, length, at == 0, to + r);
+      }
+    }
+  }
+}
+
+static void multiply_single(
+    int32_t format, const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out, int64_t stride) {
+  if (in->count > 2) {
+    single_decoded(1, 1, format, weights, rows, in, out, stride);
+    return;
+  }
+  switch (format) {
+#define TK_CASE(format) \
+  case format: single_direct(format, weights, rows, in, out, stride); return;
+    TK_EACH_FORMAT(TK_CASE)
+#undef TK_CASE
   }
 }

@@ -8,6 +8,9 @@
 typedef uint8_t u8x16 __attribute__((ext_vector_type(16)));
 typedef uint8_t u8x32 __attribute__((ext_vector_type(32)));
 
+// Whether weights are floats and not blocks of codes.
+TK_INLINE int is_plain(int format) { return format == TK_F32 || format == TK_F16 || format == TK_BF16; }
+
 // Elements of a block.
 TK_INLINE int block_length(int format) {
   switch (format) {
@@ -112,22 +115,22 @@ TK_INLINE u8x32 level_pair(const uint8_t *p) {
 
 TK_INLINE float half_at(const uint8_t *p) { return tk_f16_to_f32(tk_load16(p)); }
 
+// The codes of a block of 32.
+TK_INLINE u8x32 codes32(int format, const uint8_t *in) {
+  switch (format) {
+    case TK_Q8_0: return load32(in + 2) ^ (u8x32)(128);
+    case TK_Q4_0: return nibbles_of(load16(in + 2));
+    case TK_IQ4_NL: return level_pair(in + 2);
+    case TK_Q5_0: return nibbles_of(load16(in + 6)) | fifths_of(in + 2);
+    case TK_Q4_1: return nibbles_of(load16(in + 4));
+    default: return nibbles_of(load16(in + 8)) | fifths_of(in + 4);  // Q5_1
+  }
+}
+
 TK_INLINE void unpack_block32(int format, const uint8_t *in, uint8_t *codes, float *scale, float *add) {
   scale[0] = half_at(in);
-  switch (format) {
-    case TK_Q8_0: store32(codes, load32(in + 2) ^ (u8x32)(128)); break;
-    case TK_Q4_0: store32(codes, nibbles_of(load16(in + 2))); break;
-    case TK_IQ4_NL: store32(codes, level_pair(in + 2)); break;
-    case TK_Q5_0: store32(codes, nibbles_of(load16(in + 6)) | fifths_of(in + 2)); break;
-    case TK_Q4_1:
-      add[0] = half_at(in + 2);
-      store32(codes, nibbles_of(load16(in + 4)));
-      break;
-    default:  // Q5_1
-      add[0] = half_at(in + 2);
-      store32(codes, nibbles_of(load16(in + 8)) | fifths_of(in + 4));
-      break;
-  }
+  if (has_addend(format)) add[0] = half_at(in + 2);
+  store32(codes, codes32(format, in));
 }
 
 // The eight 6-bit scales and mins of Q4_K and Q5_K, as bytes: scales in the low word, mins in the high one.

@@ -72,6 +72,17 @@ static void *room(size_t bytes) {
   return memset(p, 0, bytes);
 }
 
+// The products of one kind: exact, engine or head (exact arithmetic of an output head).
+static void multiply(
+    const tk_linear *table, int kind, int id, const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out,
+    int64_t stride) {
+  if (kind == 2) {
+    table->multiply_single(id, weights, rows, in, out, stride);
+  } else {
+    table->multiply(id, kind == 1, weights, rows, in, out, stride);
+  }
+}
+
 int main(int count, char **words) {
   if (count < 5) {
     fprintf(stderr, "usage: linear ISA ROWS WIDTH TOKENS [FORMAT]\n");
@@ -106,7 +117,9 @@ int main(int count, char **words) {
         memcpy(weights + r * row_bytes, weights + r * 31 % ENCODED_ROWS * row_bytes, (size_t)row_bytes);
       }
     }
-    for (int engine = 0; engine < 2; ++engine) {
+    static const char *const names[] = {"exact", "engine", "head"};
+    for (int kind = 0; kind < 3; ++kind) {
+      const int engine = kind == 1;
       const tk_form form = engine ? tk_engine_form(formats[f].id) : TK_FORM_F64;
       tk_inputs in = {
           .width = width, .count = tokens, .wide = wide, .values = x, .bf16 = bf16, .quants = quants, .scales = scales, .sums = sums,
@@ -128,16 +141,16 @@ int main(int count, char **words) {
       }
       if (form == TK_FORM_F16 || form == TK_FORM_BF16) in.values = rounded;
       for (int k = 0; k < 7; ++k) {
-        const int64_t step = tokens > 8 ? 64 : 256;
+        const int64_t step = tokens > 8 ? (kind == 2 ? 1024 : 64) : 256;
         double start = now();
         for (int64_t r = 0; r < rows; r += step) {
-          table->multiply(
-              formats[f].id, engine, weights + r * row_bytes, rows - r < step ? rows - r : step, &in, out + r, rows);
+          multiply(
+              table, kind, formats[f].id, weights + r * row_bytes, rows - r < step ? rows - r : step, &in, out + r, rows);
         }
         best = fmin(best, now() - start);
       }
       const int64_t compared = rows < ENCODED_ROWS ? rows : ENCODED_ROWS;
-      scalar->multiply(formats[f].id, engine, weights, compared, &in, expected, compared);
+      multiply(scalar, kind, formats[f].id, weights, compared, &in, expected, compared);
       double error = 0, energy = 0;
       for (int64_t t = 0; t < tokens; ++t) {
         for (int64_t r = 0; r < compared; ++r) {
@@ -149,7 +162,7 @@ int main(int count, char **words) {
       const double distance = error / energy;
       printf(
           "%-7s %-6s %7.1f GFLOP/s %6.1f GB/s, rounding %7.1f us, product %9.1f us, distance %.0e\n", formats[f].name,
-          engine ? "engine" : "exact", 2e-9 * (double)(rows * width * tokens) / best,
+          names[kind], 2e-9 * (double)(rows * width * tokens) / best,
           1e-9 * (double)(row_bytes * rows) / best, 1e6 * forming, 1e6 * best, distance);
       bad |= !(distance <= 1e-11);
       ++run;

@@ -6,16 +6,14 @@
 //
 // Two arithmetics:
 // - exact: weights decoded to F32, activations of at most 29 bits (floats are), their products (which double holds
-//   exactly) and the sums in double. The row is cut into segments of 512 elements; within a segment, lane j of 8 sums
-//   the elements j, j + 8, j + 16 ... in order, the lanes are then added as a tree (lane j with j + 4, then + 2, + 1),
-//   and the segments one after the other, beginning with 0. The same for one token as for many, and to the bit in
-//   every table. An output head (multiply_single) takes activations rounded to F32 and adds in F32, always fused: lane j
-//   of 16 sums the elements j, j + 16 ... of a segment of 1024, then the lanes as a tree, then the segments; to the bit
-//   in every table too.
+//   exactly) and the sums in double. The row is cut into segments of 512 elements; within a segment the products are
+//   added in the order of the elements, beginning with 0, and the segments one after the other, beginning with 0. The
+//   same for one token as for many, and to the bit in every table. An output head (multiply_single) takes activations
+//   rounded to F32 and adds in F32, always fused, in segments of 256; to the bit in every table too.
 // - engine: what llama.cpp's CPU backend computes. Activations are rounded to the form the weight's format
 //   asks for (tk_linear.quantize_*), blocks are multiplied as integers, exactly, and the blocks' sums, each
-//   times its scales, are added as F32; weights that are plain floats are multiplied and added as F32. F32 sums are ordered as suits the instruction set: tables agree within
-//   2^-20 of the sum of the blocks' magnitudes.
+//   times its scales, are added as F32; weights that are plain floats are multiplied and added as F32. F32 sums are
+//   ordered as suits the instruction set: tables agree within 2^-20 of the sum of the blocks' magnitudes.
 //
 // Nothing allocates. Weight bytes need no alignment; any bytes are accepted (bad scales give NaN or infinity).
 #ifndef TINCTURE_CLINEAR_H
@@ -24,8 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Elements of a segment of the exact sum, and of those of engine arithmetic.
-enum { TK_EXACT_SEGMENT = 512, TK_SEGMENT = 1024 };
+// Elements of a segment of the exact sum, of an output head's, and of those of engine arithmetic.
+enum { TK_EXACT_SEGMENT = 512, TK_SINGLE_SEGMENT = 256, TK_SEGMENT = 1024 };
 
 // Doubles from one token's row of `wide` to the next; what is beyond the width is zero.
 static inline int64_t tk_wide_pitch(int64_t width) { return (width + 7) / 8 * 8; }
