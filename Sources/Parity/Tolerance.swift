@@ -144,18 +144,30 @@ public struct Tolerance: Sendable {
     isWeighted ? weightedLimits[key] ?? limits[key] : limits[key]
   }
 
-  /// The limits for parts of rows in each stored type: those of its tolerance.
-  package static func partLimits(isWeighted: Bool) throws(TinctureError)
-    -> [String: (length: Double, sign: Double)]
-  {
-    var limits: [String: (length: Double, sign: Double)] = [:]
-    for tolerance in try all() {
-      guard let length = tolerance.weightLimit(.lengthError, isWeighted: isWeighted),
-        let sign = tolerance.weightLimit(.signError, isWeighted: isWeighted)
-      else { continue }
-      for type in tolerance.storedTypes { limits[type] = (length, sign) }
-    }
-    return limits
+  /// Its file, for errors.
+  private var file: String { BundledFile.path("tolerances/\(name).json5") }
+
+  /// Holds that the file has one of `keys` for that arithmetic and size: a check without a limit would pass over what it is
+  /// about in silence.
+  ///
+  /// - Throws: `tolerance.limit`.
+  package func require(
+    _ keys: [LimitKey], isEngine: Bool, isSmall: Bool
+  ) throws(TinctureError) {
+    let known = limits(isEngine: isEngine, isSmall: isSmall).map(\.key)
+    guard !known.contains(where: { keys.contains($0) }) else { return }
+    throw lacks(keys, for: "")
+  }
+
+  fileprivate func lacks(_ keys: [LimitKey], for what: String) -> TinctureError {
+    let names = keys.map(\.rawValue).joined(separator: " or ")
+    return TinctureError(
+      .init("tolerance.limit", .invalidInput),
+      "the tolerance \(name) does not limit the \(keys[0].title)\(what)",
+      place: .init(file: file, key: "limits"), expected: names,
+      found: limits.keys.map(\.rawValue).sorted().joined(separator: ", "),
+      advice: "add \(names) to the limits of this file: without it nothing would be held against it"
+    )
   }
 
   /// The tolerance of that name, upper or lower case.
@@ -267,5 +279,50 @@ public struct Tolerance: Sendable {
       limits[limit] = number
     }
     return limits
+  }
+}
+
+/// The limits for the weights of one file: those of its tolerance, and for each stored type those of its own.
+package struct WeightLimits: Sendable {
+  private let own: [LimitKey: Double]
+  private let byType: [String: [LimitKey: Double]]
+
+  /// - Parameters:
+  ///   - keys: limits of the file.
+  ///   - typeKeys: those of them that each stored type has of its own.
+  ///   - types: what the file stores. A type of no tolerance has the file's limits.
+  /// - Throws: `tolerance.limit` when one that is needed is missing.
+  package init(
+    _ keys: [LimitKey], typeKeys: [LimitKey], _ tolerance: Tolerance, types: Set<String>,
+    isWeighted: Bool
+  ) throws(TinctureError) {
+    func limits(_ keys: [LimitKey], _ tolerance: Tolerance, _ what: String) throws(TinctureError)
+      -> [LimitKey: Double]
+    {
+      var limits: [LimitKey: Double] = [:]
+      for key in keys {
+        guard let limit = tolerance.weightLimit(key, isWeighted: isWeighted) else {
+          throw tolerance.lacks([key], for: what)
+        }
+        limits[key] = limit
+      }
+      return limits
+    }
+    own = try limits(keys, tolerance, "")
+    var byType: [String: [LimitKey: Double]] = [:]
+    for tolerance in typeKeys.isEmpty ? [] : try Tolerance.all() {
+      for type in tolerance.storedTypes where types.contains(type) {
+        byType[type] = try limits(typeKeys, tolerance, " of \(type)")
+      }
+    }
+    self.byType = byType
+  }
+
+  /// The file's limit; of one that was not asked for 0.
+  package subscript(key: LimitKey) -> Double { own[key] ?? 0 }
+
+  /// The limit for weights stored in `type`.
+  package subscript(key: LimitKey, type: String?) -> Double {
+    type.flatMap { byType[$0]?[key] } ?? self[key]
   }
 }

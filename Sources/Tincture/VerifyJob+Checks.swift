@@ -7,37 +7,60 @@ import TinctureRuntime
 
 /// Checks that need no logits: what the file itself shows.
 extension VerifyJob {
+  /// The limits for weights, when every limit that this comparison needs is there: what has none would be passed over.
+  ///
+  /// - Throws: `tolerance.limit`.
+  func limits(
+    _ model: ParityModel, _ about: PackDescription, _ tolerance: Tolerance
+  ) throws(TinctureError) -> WeightLimits {
+    func require(_ keys: LimitKey...) throws(TinctureError) {
+      try tolerance.require(keys, isEngine: arithmetic == .engine, isSmall: model.isSmall)
+    }
+    try require(.positions)
+    if about.vocabularySize == nil {
+      try require(.vectorError, .vectorDifference)
+    } else {
+      try require(.meanDivergence)
+    }
+    if about.stages != nil { try require(.stageError) }
+    var keys: [LimitKey] = []
+    var typeKeys: [LimitKey] = []
+    switch reference {
+    case .model: keys = [.blockError]
+    case .pack:
+      if let kept = about.weights {
+        // Only packs of version 3 keep something of the parts of rows.
+        if kept.runs != nil { typeKeys = [.lengthError, .signError] }
+        keys = [.rowError] + typeKeys
+      }
+    }
+    let types = model.bound.tensors.compactMap { WeightCheck.storedType($0)?.description }
+    return try WeightLimits(
+      keys, typeKeys: typeKeys, tolerance, types: Set(types), isWeighted: isWeighted)
+  }
+
   /// - Throws: what reading the weights throws.
   func fileChecks(
-    _ model: ParityModel, _ pack: ParityPack, _ tolerance: Tolerance, _ resources: Resources
+    _ model: ParityModel, _ pack: ParityPack, _ limits: WeightLimits, _ resources: Resources
   ) throws(TinctureError) -> [Verdict.Check] {
     var checks: [Verdict.Check] = []
     if let check = settings(model, pack.description) { checks.append(check) }
-    let isWeighted = isWeighted
-    func limit(_ key: LimitKey) -> Double? { tolerance.weightLimit(key, isWeighted: isWeighted) }
     switch reference {
     case .model(let checkpoint, _):
-      if let limit = tolerance.limits[.blockError] {
-        let check = WeightCheck(
-          reference: try checkpoint.bind(binding), candidate: model.bound, limit: limit,
-          cost: try ToleranceChoice.costs())
-        checks.append(weights(.blockError, try check.run(resources), limit, model))
-      }
+      let check = WeightCheck(
+        reference: try checkpoint.bind(binding), candidate: model.bound,
+        limit: limits[.blockError], cost: try ToleranceChoice.costs())
+      checks.append(weights(.blockError, try check.run(resources), check.limit, model))
     case .pack:
-      if let kept = pack.description.weights, let own = limit(.rowError) {
-        let limits = WeightSketcher.Limits(
-          row: kept.limit(own), length: limit(.lengthError) ?? .infinity,
-          sign: limit(.signError) ?? .infinity,
-          byType: try Tolerance.partLimits(isWeighted: isWeighted))
+      if let kept = pack.description.weights {
+        let row = kept.limit(limits[.rowError])
         let sketcher = WeightSketcher(model: model.bound, about: kept, resources: resources)
         let result = try sketcher.compare(
-          with: pack, limits: limits, cost: try ToleranceChoice.costs())
-        checks.append(weights(.rowError, result.rows, limits.row, model))
-        // Only packs of version 3 keep something of the parts of rows.
+          with: pack, row: row, limits: limits, cost: try ToleranceChoice.costs())
+        checks.append(weights(.rowError, result.rows, row, model))
         if kept.runs != nil {
           for (key, found) in [(LimitKey.lengthError, result.lengths), (.signError, result.signs)] {
-            guard let limit = limit(key) else { continue }
-            checks.append(weights(key, found, limit, model))
+            checks.append(weights(key, found, limits[key], model))
           }
         }
       }
@@ -82,6 +105,7 @@ extension VerifyJob {
       detail: words.isEmpty ? nil : text, fault: fault)
   }
 
+  /// The check of what was found; `limit` is the file's, told when nothing was found that has one of its own.
   private func weights(
     _ key: LimitKey, _ result: WeightCheck.Result, _ limit: Double, _ model: ParityModel
   ) -> Verdict.Check {
@@ -100,7 +124,7 @@ extension VerifyJob {
         stage: stage, name: name, reason: "its weights are not the reference's (\(result.place))")
     }
     return Verdict.Check(
-      key: key, value: result.worst, limit: limit, isPassed: result.faultCount == 0,
+      key: key, value: result.worst, limit: result.limit ?? limit, isPassed: result.faultCount == 0,
       detail: detail.isEmpty ? nil : detail, fault: fault)
   }
 }

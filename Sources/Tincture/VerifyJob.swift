@@ -67,6 +67,7 @@ public struct VerifyJob: Sendable {
     let model = try ParityModel(candidate, binding: binding)
     let other = try side()
     let (tolerance, choiceNote) = try tolerance(model, other.about)
+    let limits = try limits(model, other.about, tolerance)
     if let obstacle = model.obstacle(to: other.about) {
       return try refused(model, other.about, tolerance, obstacle, prompts: [], resources)
     }
@@ -86,7 +87,7 @@ public struct VerifyJob: Sendable {
     let verdict = try Verdict(
       measures, tolerance, isEngine: arithmetic == .engine, isSmall: model.isSmall,
       minimumPositions: minimumPositions,
-      also: try fileChecks(model, pack, tolerance, resources))
+      also: try fileChecks(model, pack, limits, resources))
     let own = try description(model, resources)
     try model.bound.source.checkUnchanged()
     let notes =
@@ -167,6 +168,7 @@ public struct VerifyJob: Sendable {
     let model = try ParityModel(candidate, binding: binding)
     let other = try side()
     let (tolerance, _) = try tolerance(model, other.about)
+    _ = try limits(model, other.about, tolerance)
     if case .model(let model, let prompts, _) = other { _ = try packPrompts(of: model, prompts) }
     return (tolerance.name, model.obstacle(to: other.about))
   }

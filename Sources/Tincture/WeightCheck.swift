@@ -19,8 +19,10 @@ import TinctureParity
 struct WeightCheck {
   /// What was found.
   struct Result: Sendable {
-    /// The largest squared error, in multiples of what the format costs.
+    /// The squared error that is largest against its limit, in multiples of what the format costs; and that limit. nil: what
+    /// was found has none, or nothing was found.
     var worst = 0.0
+    var limit: Double?
     var place = ""
     /// The first stage (0 embeddings, i + 1 layer i, one more the head) with a block beyond the limit.
     var stage: Int?
@@ -91,10 +93,7 @@ struct WeightCheck {
     }
     let found = try compare(chunks, resources)
     for (chunk, part) in zip(chunks, found) {
-      if part.worst > result.worst {
-        result.worst = part.worst
-        result.place = part.place
-      }
+      result.takeWorst(of: part)
       guard part.faultCount > 0 else { continue }
       result.faultCount += part.faultCount
       if result.tensors.last != chunk.name { result.tensors.append(chunk.name) }
@@ -187,13 +186,7 @@ struct WeightCheck {
   private func add(
     _ ratio: Double, _ place: @autoclosure () -> String, _ result: inout Result
   ) {
-    // A number that is none counts as infinitely far.
-    let ratio = ratio.isNaN ? .infinity : ratio
-    if ratio > result.worst {
-      result.worst = ratio
-      result.place = place()
-    }
-    if ratio > limit { result.faultCount += 1 }
+    if result.take(ratio, limit, place()) { result.faultCount += 1 }
   }
 
   private func elements(

@@ -134,14 +134,6 @@ struct WeightSketcher {
     max(1, elementsPerChunk / max(1, columns))
   }
 
-  /// How many times what its format costs a row, the length of a block and the sums of a run may be off.
-  struct Limits: Sendable {
-    var row, length, sign: Double
-    /// Lengths and sums of tensors stored in a type, where it has limits of its own: what they are off by is told in
-    /// multiples of these, times the limits above.
-    var byType: [String: (length: Double, sign: Double)] = [:]
-  }
-
   /// What was found of each.
   struct Results: Sendable {
     var rows = WeightCheck.Result()
@@ -157,10 +149,13 @@ struct WeightSketcher {
 
   /// Holds the model's weights against those of `pack`.
   ///
-  /// - Parameter cost: what a stored type costs, squared error over energy.
-  func compare(with pack: ParityPack, limits: Limits, cost: (String) -> Double)
-    throws(TinctureError) -> Results
-  {
+  /// - Parameters:
+  ///   - row: how many times what its format costs a row may be off.
+  ///   - limits: the same of the lengths of blocks and the sums of runs, by stored type.
+  ///   - cost: what a stored type costs, squared error over energy.
+  func compare(
+    with pack: ParityPack, row: Double, limits: WeightLimits, cost: (String) -> Double
+  ) throws(TinctureError) -> Results {
     var result = Results()
     var tensors: [String: CanonicalTensor] = [:]
     for tensor in model.tensors { tensors[tensor.name] = tensor }
@@ -187,9 +182,9 @@ struct WeightSketcher {
         stage: WeightCheck.stage(isHead ? WeightCheck.head : name, tensor.layer, model))
       if entry.isWhole {
         try compare(
-          tensor, whole: pack.wholeWeights(entry), limits.row, cost, place, into: &result.rows)
+          tensor, whole: pack.wholeWeights(entry), row, cost, place, into: &result.rows)
       } else {
-        try compare(tensor, entry, pack, limits, cost, place, into: &result)
+        try compare(tensor, entry, pack, row, limits, cost, place, into: &result)
       }
     }
     for entry in pack.index.weights {
@@ -218,8 +213,8 @@ struct WeightSketcher {
   }
 
   private func compare(
-    _ tensor: CanonicalTensor, _ entry: WeightFrameEntry, _ pack: ParityPack, _ limits: Limits,
-    _ cost: (String) -> Double, _ place: Place, into result: inout Results
+    _ tensor: CanonicalTensor, _ entry: WeightFrameEntry, _ pack: ParityPack, _ rowLimit: Double,
+    _ limits: WeightLimits, _ cost: (String) -> Double, _ place: Place, into result: inout Results
   ) throws(TinctureError) {
     let columns = entry.columnCount
     let bytes = keptByteCount(rows: entry.rowCount, columns)
@@ -236,11 +231,8 @@ struct WeightSketcher {
     let signsAt = codesAt + entry.rowCount * blocks
     let chunk = Self.rowsPerChunk(columns)
     let about = about
-    let typeLimits =
-      limits.byType[type?.description ?? ""] ?? (length: limits.length, sign: limits.sign)
-    let units = (
-      length: limits.length / typeLimits.length, sign: limits.sign / typeLimits.sign
-    )
+    let lengthLimit = limits[.lengthError, type?.description]
+    let signLimit = limits[.signError, type?.description]
     var parts = [Results](repeating: Results(), count: (entry.rowCount + chunk - 1) / chunk)
     let outcome = parts.withUnsafeMutableBufferPointer { buffer in
       let out = Unchecked(buffer)
@@ -255,11 +247,11 @@ struct WeightSketcher {
             let sketch = reference.sketches[at * stride..<(at + 1) * stride]
             let ownSketch = own[index * stride..<(index + 1) * stride]
             part.rows.add(
-              rowCost.ratio(sketch, ownSketch), limits.row, place: "\(place.name), row \(row)",
+              rowCost.ratio(sketch, ownSketch), rowLimit, place: "\(place.name), row \(row)",
               tensor: place.name, stage: place.stage)
             guard let runs else { continue }
             part.lengths.add(
-              rowCost.lengthRatio(sketch, ownSketch) * units.length, limits.length,
+              rowCost.lengthRatio(sketch, ownSketch), lengthLimit,
               place: "\(place.name), row \(row)", tensor: place.name, stage: place.stage)
             let kept = RunCheck.Kept(
               square: sketch.first ?? 0,
@@ -271,12 +263,11 @@ struct WeightSketcher {
             }
             runs.compare(values[index, columns], with: kept, &scratch) { ratio, block in
               part.lengths.add(
-                ratio * units.length, limits.length,
-                place: words(block, RunSketchDescription.blockLength), tensor: place.name,
-                stage: place.stage)
+                ratio, lengthLimit, place: words(block, RunSketchDescription.blockLength),
+                tensor: place.name, stage: place.stage)
             } sign: { ratio, run in
               part.signs.add(
-                ratio * units.sign, limits.sign, place: words(run, runs.sketch.about.length),
+                ratio, signLimit, place: words(run, runs.sketch.about.length),
                 tensor: place.name, stage: place.stage)
             }
           }
@@ -384,10 +375,7 @@ package struct RowCost {
 extension WeightCheck.Result {
   /// Takes in what was found further on.
   mutating func add(_ other: WeightCheck.Result) {
-    if other.worst > worst {
-      worst = other.worst
-      place = other.place
-    }
+    takeWorst(of: other)
     faultCount += other.faultCount
     for tensor in other.tensors where tensors.last != tensor { tensors.append(tensor) }
     if let stage = other.stage { self.stage = min(self.stage ?? stage, stage) }
@@ -396,13 +384,7 @@ extension WeightCheck.Result {
   mutating func add(
     _ ratio: Double, _ limit: Double, place: @autoclosure () -> String, tensor: String, stage: Int
   ) {
-    // A number that is none counts as infinitely far.
-    let ratio = ratio.isNaN ? .infinity : ratio
-    if ratio > worst {
-      worst = ratio
-      self.place = place()
-    }
-    guard ratio > limit else { return }
+    guard take(ratio, limit, place()) else { return }
     faultCount += 1
     if tensors.last != tensor { tensors.append(tensor) }
     self.stage = min(self.stage ?? stage, stage)
@@ -410,5 +392,32 @@ extension WeightCheck.Result {
 
   mutating func miss(_ name: String, _ words: String, stage: Int) {
     add(.infinity, 0, place: "\(name) \(words)", tensor: name, stage: stage)
+    if worst == .infinity { limit = nil }
+  }
+
+  /// Keeps what is farther beyond its limit than all before it; says whether it is beyond it at all.
+  ///
+  /// A number that is none counts as infinitely far.
+  mutating func take(_ ratio: Double, _ limit: Double, _ place: @autoclosure () -> String) -> Bool {
+    let ratio = ratio.isNaN ? .infinity : ratio
+    if ratio > 0, worst == 0 || isFarther(ratio, limit) {
+      worst = ratio
+      self.limit = limit
+      self.place = place()
+    }
+    return ratio > limit
+  }
+
+  mutating func takeWorst(of other: WeightCheck.Result) {
+    guard other.worst > 0, worst == 0 || isFarther(other.worst, other.limit) else { return }
+    worst = other.worst
+    limit = other.limit
+    place = other.place
+  }
+
+  /// Whether `ratio` is farther from its limit than the worst yet; what has no limit is farthest.
+  private func isFarther(_ ratio: Double, _ limit: Double?) -> Bool {
+    let (own, other) = (worst / (self.limit ?? 0), ratio / (limit ?? 0))
+    return (other, ratio) > (own, worst)
   }
 }

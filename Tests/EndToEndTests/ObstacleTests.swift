@@ -236,6 +236,51 @@ struct ObstacleTests {
     }
   }
 
+  /// A check without its limit would be passed over in silence: in the tolerance of the file, and in that of a type it stores.
+  @Test(
+    "every limit that a file needs is there",
+    arguments: [
+      ("f16", "positions", false), ("f16", "meanDivergence", false), ("f16", "stageError", false),
+      ("f16", "rowError", false), ("f16", "lengthError", false), ("f16", "signError", false),
+      ("f16", "blockError", true), ("bf16", "lengthError", false), ("bf16", "signError", false),
+    ])
+  func everyLimit(tolerance: String, key: String, againstModel: Bool) throws {
+    let gemma = try TokenMutationTests.gemma.get()
+    let folder = try TemporaryFolder()
+    let formats = folder.path("formats")
+    try FileManager.default.copyItem(atPath: Repository.path("formats"), toPath: formats)
+    let pack = folder.path("ref.pack")
+    let recorded = try Tool.run([
+      "record", gemma.checkpoint, "--prompts", gemma.prompts, "-o", pack, "--layers",
+    ])
+    try #require(recorded.status == 0, "\(recorded.errors)")
+    let file = folder.path("bf16.gguf")
+    let made = try Tool.run(["convert", gemma.checkpoint, "-o", file, "--type", "bf16"])
+    try #require(made.status == 0, "\(made.errors)")
+    let words =
+      ["verify", file, "--json", "--tolerance", "f16", "--against"]
+      + (againstModel ? [gemma.checkpoint, "--prompts", gemma.prompts] : [pack])
+    let environment = ["TINCTURE_FORMATS": formats]
+    let before = try Tool.run(words, environment: environment)
+    #expect(before.status <= 1, "\(before.output)")
+    let path = formats + "/tolerances/\(tolerance).json5"
+    let text = try String(contentsOfFile: path, encoding: .utf8)
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    let less = lines.filter { !$0.hasPrefix("    \(key):") }.joined(separator: "\n")
+    #expect(less != text)
+    try Data(less.utf8).write(to: URL(fileURLWithPath: path))
+    for more in [[], ["--dry-run"]] {
+      let result = try Tool.run(words + more, environment: environment)
+      #expect(result.status == 3, "\(result.output)")
+      let error = try object(result).member("error")
+      #expect(try error.member("code").string() == "tolerance.limit")
+      #expect(try error.member("message").string().contains("the tolerance \(tolerance) "))
+      #expect(try error.member("place").member("file").string() == path)
+      #expect(try error.member("expected").string() == key)
+      #expect(try error.member("advice").string().contains("add \(key) to the limits"))
+    }
+  }
+
   @Test func adviceOnATolerance() throws {
     let gemma = try TokenMutationTests.gemma.get()
     let result = try Tool.run(["verify", gemma.file, "--against", gemma.pack, "--tolerance", "q9"])
