@@ -4,7 +4,19 @@ import Tincture
 enum ErrorText {
   /// Several lines: what is wrong, then where, expected, found, what to do, each on its line.
   static func plain(_ error: TinctureError) -> String {
-    var lines = ["tincture: error: \(error.message)"]
+    let status = ExitStatus(error.code.kind).rawValue
+    return text(error, error.message, "\(error.code.name) (exit status \(status))")
+  }
+
+  /// What went wrong while a report of another error was written; the exit status is that of the other one.
+  static func second(_ error: TinctureError) -> String {
+    text(
+      error, "the report of this error was not written: \(error.message)",
+      "\(error.code.name) (the exit status is that of the error above)")
+  }
+
+  private static func text(_ error: TinctureError, _ message: String, _ code: String) -> String {
+    var lines = ["tincture: error: \(message)"]
     func add(_ label: String, _ text: String?) {
       if let text { lines.append("  \(Text.padded(label, 9)) \(text)") }
     }
@@ -20,7 +32,7 @@ enum ErrorText {
     add("expected", error.expected)
     add("found", error.found)
     add("advice", error.advice)
-    add("code", "\(error.code.name) (exit status \(ExitStatus(error.code.kind).rawValue))")
+    add("code", code)
     return lines.joined(separator: "\n") + "\n"
   }
 

@@ -9,6 +9,8 @@ struct Invocation: Sendable {
   let cancellation: Cancellation
   /// Where progress goes; nil when nobody looks.
   let progress: (@Sendable (Progress) -> Void)?
+  /// When it began.
+  let start = ContinuousClock.now
 
   var isJSON: Bool { parsed.has("json") }
   var isQuiet: Bool { parsed.has("quiet") }

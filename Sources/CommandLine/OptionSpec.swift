@@ -66,6 +66,8 @@ struct CommandSpec: Sendable {
   /// Command lines with what they do.
   let examples: [(command: String, meaning: String)]
   let run: @Sendable (Invocation) throws(TinctureError) -> Outcome
+  /// What is left of a run that ended in an error, and what went wrong with that.
+  var afterError: @Sendable (TinctureError, Invocation) -> [TinctureError] = { _, _ in [] }
 
   var usage: String {
     var words = ["tincture", name]

@@ -48,7 +48,17 @@ enum Tool {
       command: command, parsed: parsed, threads: try CommonOptions.threads(parsed),
       memory: try CommonOptions.memory(parsed), cancellation: Interrupts.cancellation,
       progress: progress)
-    let outcome = try command.run(invocation)
+    let outcome: Outcome
+    do throws(TinctureError) {
+      outcome = try command.run(invocation)
+    } catch {
+      line?.finish()
+      let status = report(error, command: command.name, json: parsed.has("json"), isBare: false)
+      for second in command.afterError(error, invocation) {
+        _ = try? Console.write(Array(ErrorText.second(second).utf8), to: .error)
+      }
+      return status
+    }
     line?.finish()
     if parsed.has("quiet"), !parsed.has("json"), !outcome.isPlainDocument { return outcome.status }
     return try emit(outcome, command: command.name, json: parsed.has("json"))

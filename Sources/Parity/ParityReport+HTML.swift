@@ -12,19 +12,19 @@ extension ParityReport {
       <div><h1>\(Markup.escaped(candidate.modelName)) against \(Markup.escaped(reference.modelName))</h1>
       <p>\(Markup.escaped(sentence))</p></div></header>
       """)
-    body.append(section("The limits", checksTable))
-    if !reading.isEmpty { body.append(section("How texts are read", readingTable)) }
-    body.append(section("Who was compared", sidesTable))
+    body.append(Self.section("The limits", checksTable))
+    if !reading.isEmpty { body.append(Self.section("How texts are read", readingTable)) }
+    body.append(Self.section("Who was compared", sidesTable))
     if measures.hasLogits {
       let limit = verdict.checks.first { $0.key == .meanDivergence }?.limit
-      body.append(section("The figures", figuresTable))
+      body.append(Self.section("The figures", figuresTable))
       body.append(
-        section(
+        Self.section(
           "Divergence per position",
           "<p>Where in the texts the model departs. Even noise is rounding; a step at some position points to attention windows or positions, single towers to single tokens.</p>"
             + Plot.divergence(measures, limit: limit)))
       body.append(
-        section(
+        Self.section(
           "How many positions have which divergence",
           "<p>One hump far to the left is a faithful model. A second hump to the right means that some positions are computed differently.</p>"
             + Plot.histogram(measures)))
@@ -37,27 +37,33 @@ extension ParityReport {
         }
         ?? "<p>Errors grow slowly from layer to layer; a jump would point to the layer at fault.</p>"
       body.append(
-        section(
+        Self.section(
           "Error per layer",
           words + Plot.stages(measures.stages, limit: limit, departure: departure)))
     }
     if !measures.vectors.isEmpty {
       let limit = verdict.checks.first { $0.key == .vectorError }?.limit
-      body.append(section("Error per prompt", vectorsTable + Plot.prompts(prompts, limit: limit)))
+      body.append(
+        Self.section("Error per prompt", vectorsTable + Plot.prompts(prompts, limit: limit)))
     }
-    if !worst.isEmpty { body.append(section("The worst positions", worstTable)) }
-    if !prompts.isEmpty { body.append(section("The prompts", promptsTable)) }
+    if !worst.isEmpty { body.append(Self.section("The worst positions", worstTable)) }
+    if !prompts.isEmpty { body.append(Self.section("The prompts", promptsTable)) }
     if !notes.isEmpty {
       body.append(
-        section(
+        Self.section(
           "Notes", "<ul>" + notes.map { "<li>\(Markup.escaped($0))</li>" }.joined() + "</ul>"))
     }
-    body.append(section("What the words mean", definitions))
+    body.append(Self.section("What the words mean", definitions))
+    return ParityReport.page(title, body)
+  }
+
+  /// A whole page of these parts.
+  fileprivate static func page(_ title: String, _ body: [String]) -> [UInt8] {
     let page = """
       <!DOCTYPE html>
       <html lang="en"><head><meta charset="utf-8">
       <meta name="viewport" content="width=device-width, initial-scale=1">
-      <title>\(Markup.escaped(title))</title><style>\(ParityReport.style)</style></head>
+      <title>\(Markup.escaped(title))</title><style>\(style)</style></head>
       <body>
       \(body.joined(separator: "\n"))
       </body></html>
@@ -66,11 +72,12 @@ extension ParityReport {
     return Array(page.utf8)
   }
 
-  private func section(_ title: String, _ content: String) -> String {
+  fileprivate static func section(_ title: String, _ content: String) -> String {
     "<section><h2>\(title)</h2>\(content)</section>"
   }
 
-  private func table(_ head: [String], _ rows: [[String]], style: String = "") -> String {
+  fileprivate static func table(_ head: [String], _ rows: [[String]], style: String = "") -> String
+  {
     let header = head.isEmpty ? "" : "<tr>" + head.map { "<th>\($0)</th>" }.joined() + "</tr>"
     return "<div class=\"scroll\"><table class=\"\(style)\">" + header
       + rows.map { "<tr>" + $0.map { "<td>\($0)</td>" }.joined() + "</tr>" }.joined()
@@ -78,7 +85,7 @@ extension ParityReport {
   }
 
   private var checksTable: String {
-    table(
+    Self.table(
       ["", "what", "value", "limit", ""],
       verdict.checks.map {
         [
@@ -91,7 +98,7 @@ extension ParityReport {
   }
 
   private var readingTable: String {
-    table(
+    Self.table(
       ["", "what", ""],
       reading.map { check in
         let style = check.result == .holds ? "ok" : check.result == .fails ? "bad" : ""
@@ -113,7 +120,7 @@ extension ParityReport {
           + "</code>",
       ]
     }
-    return table(
+    return Self.table(
       ["", "path", "architecture", "stored as", "arithmetic", "computed by", "weights' SHA-256"],
       [cells("reference", reference), cells("candidate", candidate)])
       + "<p>\(prompts.count) prompts, \(tokenCount) tokens"
@@ -159,7 +166,7 @@ extension ParityReport {
       ],
       ["largest difference of logits", Figure.text(measures.largestDifference), ""],
     ]
-    return table([], rows)
+    return Self.table([], rows)
   }
 
   private var vectorsTable: String {
@@ -171,11 +178,12 @@ extension ParityReport {
         ]
       }
     }
-    return table(["rows", "NMSE", "cosine of 99 %", "least cosine", "largest difference"], rows)
+    return Self.table(
+      ["rows", "NMSE", "cosine of 99 %", "least cosine", "largest difference"], rows)
   }
 
   private var worstTable: String {
-    table(
+    Self.table(
       ["KL", "prompt", "position", "text", "next in text", "reference says", "candidate says"],
       worst.map {
         [
@@ -201,7 +209,7 @@ extension ParityReport {
     }
     let more =
       prompts.count > shown.count ? "<p>and \(prompts.count - shown.count) more</p>" : ""
-    return table(["", "tokens", "mean KL", "top-1", "NMSE of vectors", "begins with"], rows)
+    return Self.table(["", "tokens", "mean KL", "top-1", "NMSE of vectors", "begins with"], rows)
       + more
   }
 
@@ -249,4 +257,39 @@ extension ParityReport {
     .limit.quiet{stroke:var(--soft)}.prompt{stroke:var(--soft);stroke-dasharray:2 4;opacity:.6}
     dt{font-weight:600}dd{margin:0 0 8px}
     """
+}
+
+extension TinctureError {
+  /// One page, in the manner of a report's, of a comparison that was not made: what is wrong, where, and what to do.
+  ///
+  /// - Parameters:
+  ///   - candidate: the model's path.
+  ///   - reference: that of what it was to be held against.
+  package func html(candidate: String, reference: String) -> [UInt8] {
+    let (own, other) = (Self.name(candidate), Self.name(reference))
+    func rows(_ facts: [(label: String, text: String)]) -> String {
+      ParityReport.table(
+        [], facts.map { [$0.label, "<code>\(Markup.escaped($0.text))</code>"] })
+    }
+    var body = [
+      """
+      <header class="fail"><p class="word">ERROR</p>
+      <div><h1>\(Markup.escaped(own)) against \(Markup.escaped(other))</h1>
+      <p>Nothing was compared: \(Markup.escaped(message)).</p></div></header>
+      """,
+      ParityReport.section(
+        "What is wrong",
+        rows(
+          facts.filter { $0.label != "advice" } + [
+            ("code", code.name), ("exit status", "\(ExitStatus(code.kind).rawValue)"),
+          ])),
+    ]
+    if let advice {
+      body.append(ParityReport.section("What to do", "<p>\(Markup.escaped(advice))</p>"))
+    }
+    body.append(
+      ParityReport.section(
+        "Who was to be compared", rows([("reference", reference), ("candidate", candidate)])))
+    return ParityReport.page("tincture verify: \(own)", body)
+  }
 }

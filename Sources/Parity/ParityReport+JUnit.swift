@@ -52,25 +52,11 @@ extension TinctureError {
   package func junit(candidate: String, reference: String, seconds: Double) -> [UInt8] {
     let counts =
       "tests=\"1\" failures=\"0\" errors=\"1\" skipped=\"0\" time=\"\(Figure.fixed(max(0, seconds), 3))\""
-    var name = candidate
-    while name.count > 1, name.hasSuffix("/") { name.removeLast() }
-    var facts: [(String, String)] = []
-    var file = place.file
-    if let offset = place.byteOffset {
-      file = (file.map { $0 + ", " } ?? "") + "byte \(offset)"
-    }
-    for (label, text) in [
-      ("file", file), ("key", place.key), ("tensor", place.tensor),
-      ("layer", place.layer.map(String.init)), ("expected", expected), ("found", found),
-      ("advice", advice),
-    ] {
-      if let text { facts.append((label, text)) }
-    }
-    facts.append(("exit status", "\(ExitStatus(code.kind).rawValue)"))
+    let facts = facts + [("exit status", "\(ExitStatus(code.kind).rawValue)")]
     let lines = [
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>",
       "<testsuites \(counts)>",
-      "  <testsuite name=\"\(Markup.escaped("tincture verify " + Folder.split(name).name))\" \(counts)>",
+      "  <testsuite name=\"\(Markup.escaped("tincture verify " + Self.name(candidate)))\" \(counts)>",
       "    <properties>",
       "      <property name=\"reference\" value=\"\(Markup.escaped(reference))\"/>",
       "      <property name=\"candidate\" value=\"\(Markup.escaped(candidate))\"/>",
@@ -82,6 +68,26 @@ extension TinctureError {
       "  </testsuite>", "</testsuites>",
     ]
     return Array((lines.joined(separator: "\n") + "\n").utf8)
+  }
+
+  /// Where it is, what was expected and found, what to do: what is known of it, with its label.
+  var facts: [(label: String, text: String)] {
+    var file = place.file
+    if let offset = place.byteOffset {
+      file = (file.map { $0 + ", " } ?? "") + "byte \(offset)"
+    }
+    return [
+      ("file", file), ("key", place.key), ("tensor", place.tensor),
+      ("layer", place.layer.map(String.init)), ("expected", expected), ("found", found),
+      ("advice", advice),
+    ].compactMap { (label, text) in text.map { (label, $0) } }
+  }
+
+  /// The last part of a path.
+  static func name(_ path: String) -> String {
+    var path = path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    return Folder.split(path).name
   }
 }
 

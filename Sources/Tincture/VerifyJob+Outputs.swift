@@ -51,36 +51,49 @@ extension ParityReport.Outputs {
     }
   }
 
-  /// Writes JUnit XML that says why nothing was compared, where there is a name for it; the page is not written.
+  /// Writes JUnit XML and a page that say why nothing was compared, where there are names for them; returns what kept one from
+  /// being written.
   ///
   /// Not for wrong words, an interrupt and outputs that cannot be written. A model that cannot be opened does not say which
-  /// files it consists of: so only a file that begins as XML is replaced, which none of them does.
+  /// files it consists of: so only a file that begins as XML or HTML is replaced, which none of them does.
   /// - Parameter inputs: paths that the command was given to read.
-  /// - Throws: `output.isInput`, `file.*`, `disk.full`.
   package func write(
     _ error: TinctureError, candidate: String, reference: String, inputs: [String],
     seconds: Double
-  ) throws(TinctureError) {
-    guard let path = junit, error.code.name != "disk.full" else { return }
+  ) -> [TinctureError] {
+    guard error.code.name != "disk.full" else { return [] }
     switch error.code.kind {
     case .invalidInput, .unsupported, .limit, .internalError: break
-    case .usage, .cannotWrite, .interrupted, .negative: return
+    case .usage, .cannotWrite, .interrupted, .negative: return []
     }
+    var faults: [TinctureError] = []
     let inputs = (inputs + [candidate, reference]).compactMap { input in
       Folder.identity(input).map { (input, $0) }
     }
-    try ParityOutputs.check([path], inputs: inputs)
-    if Folder.kind(path) == .file {
-      let old = try InputFile(path: path)
-      let head = try old.bytes(at: 0, count: min(5, Int(clamping: old.byteCount)))
-      guard head.isEmpty || head == Array("<?xml".utf8) else {
-        throw TinctureError(
-          .init("file.exists", .cannotWrite), "the output's name is taken by something else",
-          place: .init(file: path), expected: "a file that begins with <?xml",
-          advice: "give another name")
+    func leave(_ path: String?, _ mark: String, _ bytes: @autoclosure () -> [UInt8]) {
+      guard let path else { return }
+      do throws(TinctureError) {
+        try ParityOutputs.check([path], inputs: inputs)
+        if Folder.kind(path) == .file { try Self.check(path, beginsWith: mark) }
+        try write([(path, bytes())])
+      } catch {
+        faults.append(error)
       }
     }
-    let bytes = error.junit(candidate: candidate, reference: reference, seconds: seconds)
-    try write([(path, bytes)])
+    leave(
+      junit, "<?xml", error.junit(candidate: candidate, reference: reference, seconds: seconds))
+    leave(html, "<!DOCTYPE html>", error.html(candidate: candidate, reference: reference))
+    return faults
+  }
+
+  private static func check(_ path: String, beginsWith mark: String) throws(TinctureError) {
+    let old = try InputFile(path: path)
+    let head = try old.bytes(at: 0, count: min(mark.utf8.count, Int(clamping: old.byteCount)))
+    guard head.isEmpty || head == Array(mark.utf8) else {
+      throw TinctureError(
+        .init("file.exists", .cannotWrite), "the output's name is taken by something else",
+        place: .init(file: path), expected: "a file that begins with \(mark)",
+        advice: "give another name")
+    }
   }
 }

@@ -154,7 +154,9 @@ struct ObstacleTests {
     let parser = XMLParser(data: Data(text.utf8))
     parser.delegate = delegate
     #expect(parser.parse() && delegate.found == [message], "\(text)")
-    #expect(try names(folder.path).allSatisfy { $0 != "out.html" && !$0.hasSuffix("partial") })
+    #expect(try names(folder.path).allSatisfy { !$0.hasSuffix("partial") })
+    #expect(result.errors.isEmpty, "\(result.errors)")
+    try pageHolds(error, file, against, page)
     // The file is there: it stays as it is without --force.
     try Data("<?xml old".utf8).write(to: URL(fileURLWithPath: xml))
     // Where the model could be opened, that name is refused first.
@@ -162,6 +164,63 @@ struct ObstacleTests {
     #expect(try bytes(xml) == Data("<?xml old".utf8))
     #expect(try Tool.run(command + ["--force"]).status == status)
     #expect(try String(contentsOfFile: xml, encoding: .utf8).contains(code))
+  }
+
+  /// A page of an error states all that is known of it, and needs nothing else.
+  private func pageHolds(_ error: JSON, _ file: String, _ against: String, _ path: String) throws {
+    let page = try String(contentsOfFile: path, encoding: .utf8)
+    #expect(page.hasPrefix("<!DOCTYPE html>") && page.contains("<p class=\"word\">ERROR</p>"))
+    #expect(!page.contains("http") && !page.contains("<script") && !page.contains("<link"))
+    let place = try error.member("place")
+    let texts = try ["code", "message", "expected", "found", "advice"].compactMap { name in
+      try error.present(name)?.string()
+    }
+    let places = try ["file", "tensor", "key"].compactMap { try place.present($0)?.string() }
+    for text in texts + places + [file, against] {
+      let escaped = [("&", "amp"), ("<", "lt"), (">", "gt"), ("\"", "quot"), ("'", "#39")].reduce(
+        text
+      ) { $0.replacingOccurrences(of: $1.0, with: "&\($1.1);") }
+      #expect(page.contains(escaped), "\(text): \(page)")
+    }
+  }
+
+  /// A report of an error that cannot be written is a second error; the first one's exit status stays.
+  @Test("an error whose reports cannot be written", arguments: [false, true])
+  func reportsThatAreNotWritten(json: Bool) throws {
+    let gemma = try TokenMutationTests.gemma.get()
+    let folder = try TemporaryFolder()
+    let cut = folder.path("cut.gguf")
+    try Data(bytes(gemma.file).dropLast(1000)).write(to: URL(fileURLWithPath: cut))
+    let (page, xml) = (folder.path("out.html"), folder.path("out.xml"))
+    let words = ["verify", cut, "--against", gemma.pack] + (json ? ["--json"] : [])
+    func errors(_ more: [String], _ files: [String], _ code: String) throws {
+      let result = try Tool.run(words + more)
+      #expect(result.status == 3, "\(result.errors)")
+      let parts = result.errors.components(separatedBy: "the report of this error was not written")
+      #expect(parts.count == files.count + 1, "\(result.errors)")
+      for (part, file) in zip(parts.dropFirst(), files) {
+        #expect(part.contains(file) && part.contains("\(code) (the exit status is"), "\(part)")
+      }
+      if json {
+        #expect(parts[0] == (files.isEmpty ? "" : "tincture: error: "))
+        #expect(try object(result).member("error").member("exitStatus").int() == 3)
+      } else {
+        let next = files.isEmpty ? "" : "tincture: error: "
+        #expect(parts[0].hasSuffix("(exit status 3)\n" + next), "\(parts[0])")
+      }
+    }
+    let nowhere = folder.path("no/out")
+    try errors(["--junit", nowhere, "--report", page], [nowhere], "file.write")
+    #expect(try String(contentsOfFile: page, encoding: .utf8).contains("ERROR"))
+    // The names are taken: by a report of before, which --force replaces, and by something else, which it does not.
+    try errors(["--junit", xml, "--report", page], [page], "file.exists")
+    try errors(["--junit", xml, "--report", page], [xml, page], "file.exists")
+    try errors(["--junit", xml, "--report", page, "--force"], [], "")
+    try Data("text".utf8).write(to: URL(fileURLWithPath: page))
+    try errors(["--junit", xml, "--report", page, "--force"], [page], "file.exists")
+    #expect(try bytes(page) == Data("text".utf8))
+    try errors(["--junit", cut, "--force"], [cut], "output.isInput")
+    #expect(try names(folder.path) == ["cut.gguf", "out.html", "out.xml"])
   }
 
   /// Messages of the errors in JUnit XML.

@@ -32,7 +32,10 @@ enum VerifyCommand {
       .value(
         "min-positions", "N", hint: .number,
         "Let N positions be enough for a verdict; a tolerance asks for a hundred or so."),
-      .value("report", "OUT.html", hint: .path, "Write a page with plots for people."),
+      .value(
+        "report", "OUT.html", hint: .path,
+        "Write a page with plots for people; of an error of the model or the reference one that states it."
+      ),
       .value(
         "junit", "OUT.xml", hint: .path,
         """
@@ -59,14 +62,9 @@ enum VerifyCommand {
       ),
     ],
     run: { (invocation) throws(TinctureError) in
-      let start = ContinuousClock.now
-      do throws(TinctureError) {
-        return try run(invocation, start)
-      } catch {
-        report(error, invocation, start)
-        throw error
-      }
-    })
+      try run(invocation)
+    },
+    afterError: { report($0, $1) })
 
   /// Names of the tolerances, for help and completions; none when `formats/` cannot be read, which a run then says.
   static let toleranceNames: [String] = {
@@ -77,18 +75,15 @@ enum VerifyCommand {
     }
   }()
 
-  /// Leaves JUnit XML of an error, so that a build which collects it sees one.
-  ///
-  /// When that cannot be written either, the exit status and the error say it.
-  private static func report(
-    _ error: TinctureError, _ invocation: Invocation, _ start: ContinuousClock.Instant
-  ) {
+  /// Leaves JUnit XML and a page of an error, so that a build which collects them finds them; returns why one could not be
+  /// written.
+  private static func report(_ error: TinctureError, _ invocation: Invocation) -> [TinctureError] {
     let parsed = invocation.parsed
-    guard !invocation.isDryRun, let against = parsed.value("against") else { return }
-    try? outputs(invocation).write(
+    guard !invocation.isDryRun, let against = parsed.value("against") else { return [] }
+    return outputs(invocation).write(
       error, candidate: invocation.path, reference: against,
       inputs: [parsed.value("prompts")].compactMap { $0 },
-      seconds: Text.seconds(ContinuousClock.now - start))
+      seconds: Text.seconds(ContinuousClock.now - invocation.start))
   }
 
   private static func outputs(_ invocation: Invocation) -> ParityReport.Outputs {
@@ -97,9 +92,7 @@ enum VerifyCommand {
       replacing: invocation.replaces)
   }
 
-  private static func run(
-    _ invocation: Invocation, _ start: ContinuousClock.Instant
-  ) throws(TinctureError) -> Outcome {
+  private static func run(_ invocation: Invocation) throws(TinctureError) -> Outcome {
     let parsed = invocation.parsed
     let against = try invocation.required("against")
     for option in ["report", "junit"] {
@@ -150,7 +143,7 @@ enum VerifyCommand {
         ])
     }
     let report = try job.run(invocation.resources)
-    let seconds = Text.seconds(ContinuousClock.now - start)
+    let seconds = Text.seconds(ContinuousClock.now - invocation.start)
     try report.write(outputs, seconds: seconds)
     return Outcome(
       status: report.isPassed ? .success : .negative,
