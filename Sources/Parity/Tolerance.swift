@@ -286,6 +286,8 @@ public struct Tolerance: Sendable {
 package struct WeightLimits: Sendable {
   private let own: [LimitKey: Double]
   private let byType: [String: [LimitKey: Double]]
+  /// Whether one of them is wider than it would be without an importance matrix.
+  package let isWidened: Bool
 
   /// - Parameters:
   ///   - keys: limits of the file.
@@ -296,6 +298,7 @@ package struct WeightLimits: Sendable {
     _ keys: [LimitKey], typeKeys: [LimitKey], _ tolerance: Tolerance, types: Set<String>,
     isWeighted: Bool
   ) throws(TinctureError) {
+    var isWidened = false
     func limits(_ keys: [LimitKey], _ tolerance: Tolerance, _ what: String) throws(TinctureError)
       -> [LimitKey: Double]
     {
@@ -305,6 +308,7 @@ package struct WeightLimits: Sendable {
           throw tolerance.lacks([key], for: what)
         }
         limits[key] = limit
+        if let plain = tolerance.limits[key], limit > plain { isWidened = true }
       }
       return limits
     }
@@ -316,6 +320,7 @@ package struct WeightLimits: Sendable {
       }
     }
     self.byType = byType
+    self.isWidened = isWidened
   }
 
   /// The file's limit; of one that was not asked for 0.

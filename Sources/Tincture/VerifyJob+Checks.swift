@@ -26,7 +26,10 @@ extension VerifyJob {
     var keys: [LimitKey] = []
     var typeKeys: [LimitKey] = []
     switch reference {
-    case .model: keys = [.blockError]
+    case .model:
+      keys = [.blockError]
+      // A tolerance for no stored type, such as that of identical files, holds every type to its own.
+      if !tolerance.storedTypes.isEmpty { typeKeys = keys }
     case .pack:
       if let kept = about.weights {
         // Only packs of version 3 keep something of the parts of rows.
@@ -49,8 +52,8 @@ extension VerifyJob {
     case .model(let checkpoint, _):
       let check = WeightCheck(
         reference: try checkpoint.bind(binding), candidate: model.bound,
-        limit: limits[.blockError], cost: try ToleranceChoice.costs())
-      checks.append(weights(.blockError, try check.run(resources), check.limit, model))
+        limits: limits, cost: try ToleranceChoice.costs())
+      checks.append(weights(.blockError, try check.run(resources), limits[.blockError], model))
     case .pack:
       if let kept = pack.description.weights {
         let row = kept.limit(limits[.rowError])
@@ -76,10 +79,14 @@ extension VerifyJob {
   }
 
   /// Whether the file says that an importance matrix led its encoder, as llama-quantize and `quantize` write it.
-  private var isWeighted: Bool {
-    guard case .gguf(let file) = candidate.container else { return false }
-    return file.value("quantize.imatrix.file") != nil
-      || file.value("quantize.imatrix.entries_count") != nil
+  private var isWeighted: Bool { !importanceKeys.isEmpty }
+
+  /// The keys that say it, of which a quantizer writes either or both.
+  var importanceKeys: [String] {
+    guard case .gguf(let file) = candidate.container else { return [] }
+    return ["quantize.imatrix.file", "quantize.imatrix.entries_count"].filter {
+      file.value($0) != nil
+    }
   }
 
   /// Settings that both sides know and that differ. nil for a pack that says none, or of another architecture.

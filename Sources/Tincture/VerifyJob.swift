@@ -92,7 +92,7 @@ public struct VerifyJob: Sendable {
     try model.bound.source.checkUnchanged()
     let notes =
       promptNotes + model.runtime.notes + [choiceNote].compactMap { $0 }
-      + notes(model, pack.description, tolerance, measures, comparison)
+      + notes(model, pack.description, tolerance, limits, measures, comparison)
     return withExtendedLifetime(keeper) {
       ParityReport(
         reference: .init(pack.description, path: referencePath),
@@ -127,13 +127,18 @@ public struct VerifyJob: Sendable {
 
   /// What is worth telling beside the checks.
   private func notes(
-    _ model: ParityModel, _ about: PackDescription, _ tolerance: Tolerance, _ measures: Measures,
-    _ comparison: Comparison
+    _ model: ParityModel, _ about: PackDescription, _ tolerance: Tolerance,
+    _ limits: WeightLimits, _ measures: Measures, _ comparison: Comparison
   ) -> [String] {
     var notes: [String] = []
     if model.isSmall, tolerance.knowsSmall {
       notes.append(
         "the limits are those of small models: quantization costs more where layers have fewer than \(Tolerance.smallWeightCount / 1_000_000) million weights"
+      )
+    }
+    if limits.isWidened {
+      notes.append(
+        "the file says that an importance matrix led its encoder (\(importanceKeys.joined(separator: ", "))): its weights are held to the wider limits of such files, which find fewer faults"
       )
     }
     if case .pack = reference {

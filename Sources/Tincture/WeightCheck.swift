@@ -36,7 +36,7 @@ struct WeightCheck {
 
   let reference: BoundModel
   let candidate: BoundModel
-  let limit: Double
+  let limits: WeightLimits
   /// What a stored type costs: squared error over energy.
   let cost: @Sendable (String) -> Double
 
@@ -47,6 +47,7 @@ struct WeightCheck {
     let name: String
     let stage: Int
     let type: StoredType?
+    let limit: Double
     let rows: Range<Int>
   }
 
@@ -58,11 +59,13 @@ struct WeightCheck {
     var chunks: [Chunk] = []
     func hold(_ own: CanonicalTensor, against other: CanonicalTensor, _ name: String, _ stage: Int)
     {
+      let type = Self.storedType(own)
+      let limit = limits[.blockError, type?.description]
       let count = max(1, Self.elementsPerChunk / max(1, own.shape.rowLength))
       for first in stride(from: 0, to: own.shape.rowCount, by: count) {
         chunks.append(
           Chunk(
-            own: own, other: other, name: name, stage: stage, type: Self.storedType(own),
+            own: own, other: other, name: name, stage: stage, type: type, limit: limit,
             rows: first..<min(own.shape.rowCount, first + count)))
       }
     }
@@ -175,26 +178,26 @@ struct WeightCheck {
       let range = row * length..<(row + 1) * length
       let name = "\(chunk.name), row \(chunk.rows.lowerBound + row)"
       if case .block(let format)? = chunk.type {
-        blocks(format, own[range], other[range], name, &result)
+        blocks(format, own[range], other[range], chunk.limit, name, &result)
       } else {
-        elements(chunk.type, own[range], other[range], name, &result)
+        elements(chunk.type, own[range], other[range], chunk.limit, name, &result)
       }
     }
     return result
   }
 
   private func add(
-    _ ratio: Double, _ place: @autoclosure () -> String, _ result: inout Result
+    _ ratio: Double, _ limit: Double, _ place: @autoclosure () -> String, _ result: inout Result
   ) {
     if result.take(ratio, limit, place()) { result.faultCount += 1 }
   }
 
   private func elements(
-    _ type: StoredType?, _ own: ArraySlice<Float>, _ other: ArraySlice<Float>, _ name: String,
-    _ result: inout Result
+    _ type: StoredType?, _ own: ArraySlice<Float>, _ other: ArraySlice<Float>, _ limit: Double,
+    _ name: String, _ result: inout Result
   ) {
     for (offset, pair) in zip(own, other).enumerated() where pair.0 != pair.1 {
-      add(Self.ratio(type, of: pair.0, pair.1), "\(name), column \(offset)", &result)
+      add(Self.ratio(type, of: pair.0, pair.1), limit, "\(name), column \(offset)", &result)
     }
   }
 
@@ -223,18 +226,18 @@ struct WeightCheck {
   }
 
   private func blocks(
-    _ format: BlockFormat, _ own: ArraySlice<Float>, _ other: ArraySlice<Float>, _ name: String,
-    _ result: inout Result
+    _ format: BlockFormat, _ own: ArraySlice<Float>, _ other: ArraySlice<Float>, _ limit: Double,
+    _ name: String, _ result: inout Result
   ) {
     let share = cost(format.name)
     let ratios = self.ratios(format, own, other, share, floor: nil)
     guard ratios.contains(where: { !($0 <= limit) }) else {
-      for (run, ratio) in ratios.enumerated() { add(ratio, place(name, run), &result) }
+      for (run, ratio) in ratios.enumerated() { add(ratio, limit, place(name, run), &result) }
       return
     }
     let floor = lost(format, other)
     for (run, ratio) in self.ratios(format, own, other, share, floor: floor).enumerated() {
-      add(ratio, place(name, run), &result)
+      add(ratio, limit, place(name, run), &result)
     }
   }
 

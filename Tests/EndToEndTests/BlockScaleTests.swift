@@ -34,8 +34,8 @@ struct BlockScaleTests {
     }
   }
 
-  private static func verify(_ path: String, _ pack: String) throws -> Finding {
-    let result = try Tool.run(["verify", path, "--json", "--against", pack])
+  private static func verify(_ path: String, _ against: String...) throws -> Finding {
+    let result = try Tool.run(["verify", path, "--json", "--against"] + against)
     try #require(result.status <= 1, "\(result.output) \(result.errors)")
     return Finding(status: result.status, json: try object(result))
   }
@@ -99,6 +99,85 @@ struct BlockScaleTests {
       let departure = finding.json.present("departure")
       #expect(try departure?.string() == "layer \(layer)", "\(recipe), \(change)")
     }
+  }
+
+  /// Against the model itself every block is compared.
+  @Test("is found against the model", arguments: formats.indices)
+  func foundAgainstTheModel(index: Int) throws {
+    let (recipe, format, scaleAt) = Self.formats[index]
+    let model = try QuantizedMutationTests.model.get()
+    let path = model.folder.path("\(recipe)-blocks.gguf")
+    let made = try Tool.run(["quantize", model.source, "--recipe", recipe, "-o", path, "--force"])
+    try #require(made.status == 0, "\(made.errors)")
+    let reference = [model.source, "--prompts", model.prompts]
+    let good = try Self.verify(path, reference[0], reference[1], reference[2])
+    let failed = try good.failed()
+    #expect(failed["blockError"] == nil, "\(recipe): \(failed)")
+    #expect(try Self.notes(good).allSatisfy { !$0.contains("importance matrix") })
+    let file = try GGUFFile.open(path)
+    let tensor = try #require(
+      file.tensors.last {
+        $0.name.hasPrefix("blk.6.") && $0.type == .block(format) && $0.shape.rank > 1
+      }, "no \(format) in \(recipe)")
+    let original = [UInt8](try bytes(path))
+    for change in Change.allCases {
+      // Half a scale of two and three bits is within the limit.
+      if format == .q2_K || format == .q3_K, change == .halved { continue }
+      let block = Int(tensor.byteCount) / format.bytesPerBlock * 3 / 8 + 1
+      var changed = original
+      Self.change(
+        change, &changed, at: Int(tensor.byteOffset) + block * format.bytesPerBlock + scaleAt)
+      try Data(changed).write(to: URL(fileURLWithPath: path))
+      let finding = try Self.verify(path, reference[0], reference[1], reference[2])
+      let row = block * format.elementsPerBlock / tensor.shape.rowLength
+      let place = try finding.failed()["blockError"] ?? ""
+      let check = try Self.blockCheck(finding)
+      #expect(
+        Self.isRow("\(tensor.name), row \(row)", place),
+        "\(recipe), \(change): \(check.value), limit \(check.limit)")
+    }
+  }
+
+  private static func blockCheck(_ finding: Finding) throws -> (value: Double, limit: Double) {
+    let check = try #require(
+      try finding.json.member("checks").array().first {
+        try $0.member("key").string() == "blockError"
+      })
+    return (try check.member("value").double(), try check.member("limit").double())
+  }
+
+  private static func notes(_ finding: Finding) throws -> [String] {
+    try finding.json.member("notes").array().map { (note) throws in try note.string() }
+  }
+
+  /// Of a file that says so, weights have wider limits in packs: its own word, which the verdict repeats.
+  @Test("a file that says it was led by an importance matrix")
+  func widerLimits() throws {
+    let model = try QuantizedMutationTests.model.get()
+    let folder = try TemporaryFolder()
+    let matrix = folder.path("some.imatrix.gguf")
+    try ImportanceTests.writeMatrix(
+      to: matrix, width: SyntheticGemma.width, feedForward: SyntheticGemma.feedForward, layer: 6)
+    let (path, page) = (folder.path("led.gguf"), folder.path("out.html"))
+    let made = try Tool.run([
+      "quantize", model.source, "--recipe", "q8_0", "-o", path, "--importance", matrix,
+    ])
+    try #require(made.status == 0, "\(made.errors)")
+    let words = "importance matrix led its encoder (quantize.imatrix.file, "
+    let led = try Self.notes(Self.verify(path, model.pack))
+    #expect(led.contains { $0.contains(words) }, "\(led)")
+    let text = try Tool.run(["verify", path, "--against", model.pack, "--report", page])
+    #expect(text.output.contains(words), "\(text.output)")
+    #expect(try String(contentsOfFile: page, encoding: .utf8).contains(words))
+    // The same file without the words.
+    var silent = try bytes(path)
+    for key in ["quantize.imatrix.file", "quantize.imatrix.entries_count"] {
+      let place = try #require(silent.range(of: Data(key.utf8)))
+      silent.replaceSubrange(place, with: Data(key.dropLast().utf8) + Data("_".utf8))
+    }
+    try silent.write(to: URL(fileURLWithPath: path))
+    let plain = try Self.notes(Self.verify(path, model.pack))
+    #expect(plain.allSatisfy { !$0.contains("importance matrix") }, "\(plain)")
   }
 
   /// Where some columns count far more than others, an encoder gives away the length of the others in their block, in all
