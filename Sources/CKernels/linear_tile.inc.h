@@ -70,8 +70,10 @@ TK_INLINE void TILE_(fill_format)(
     const int valid = first < rows ? rows - first : 0;
     for (int64_t i = 0; i < length; i += octet_length(format)) {
       const int64_t left = length - i < octet_length(format) ? length - i : octet_length(format);
-      const uint8_t *in = weights + first * row_bytes + stored_bytes(format, i);
-      if (valid) octet_open(format, in, row_bytes, valid, left, &octet);
+      if (valid) {
+        octet_open(
+            format, weights + first * row_bytes + stored_bytes(format, i), row_bytes, valid, left, &octet);
+      }
       for (int k = 0; k < left; ++k) {
         TILE_(eight) v = (TILE_(eight))((TILE_REAL)0);
         if (valid) v = __builtin_convertvector(octet_floats(format, &octet, k, k), TILE_(eight));
