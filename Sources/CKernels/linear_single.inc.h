@@ -34,7 +34,7 @@ enum { SINGLE_TOKENS = TILE_TOKENS, SINGLE_OCTETS = TILE_OCTETS };
 
 // A panel of rows is decoded at a time and meets a group of tokens, a span of elements at a time. Of tokens whose doubles
 // are made floats first as many as there is room for: SINGLE_VALUES floats.
-enum { SINGLE_PANEL = 32, SINGLE_GROUP = 528, SINGLE_SPAN = 1024, SINGLE_VALUES = 192 * SINGLE_SPAN };
+enum { SINGLE_PANEL = 32, SINGLE_GROUP = 528, SINGLE_SPAN = 1024, SINGLE_VALUES = 336 * SINGLE_SPAN };
 
 // `length` doubles of a token, from element `at`, as floats.
 TK_INLINE void single_values(const tk_inputs *in, int64_t token, int64_t at, int64_t length, float *out) {
