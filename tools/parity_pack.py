@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Parity packs in Python: an implementation of formats/spec/parity-pack.md that shares nothing with tincture's.
 
-    parity_pack.py show   REF.pack                  what a pack says about itself
-    parity_pack.py export REF.pack OUT.npz          its numbers as numpy arrays
+    parity_pack.py show   REF.pack                    what a pack says about itself
+    parity_pack.py export REF.pack OUT.npz [--force]  its numbers as numpy arrays
     parity_pack.py record CHECKPOINT --prompts FILE -o REF.pack [--tokens N] [--layers] [--top K | --full]
-                          [--dtype float32|float64]
+                          [--dtype float32|float64] [--force]
 
 `export` writes for each prompt N: ids_N; for decoders logits_N [positions, vocabulary], with NaN for every logit that the
 pack does not keep, normalizer_N (ln of the sum of exp over the whole row) and rest_N (the probability of all that is not
@@ -15,6 +15,9 @@ memory holds one prompt. What a pack keeps of the weights is read by `Reader.wei
 `record` lets transformers compute (eager attention, float32 unless --dtype says otherwise) and read the texts: `verify`
 then holds a file's own tokenizer against transformers' ids. It says nothing about what the tokenizer is made of. Run it with
 the environment of `tools/python.sh golden`. `export` and `show` need numpy and libzstd only.
+
+An existing output is replaced with `--force` only. Exit status: 0 done, 2 usage, 3 an input that is damaged or cannot be read,
+4 something that is not supported or not installed, 5 an output that cannot be written.
 """
 
 import argparse
@@ -40,7 +43,27 @@ KINDS = ("hidden", "pooled", "pooler", "scores")
 
 
 class PackError(Exception):
-    pass
+    """One line for people: what is wrong and what to do."""
+
+    def __init__(self, message, status=3):
+        super().__init__(message)
+        self.status = status
+
+
+def check_output(options, path):
+    """Before anything is computed: whether the output's name is free."""
+    path = Path(path)
+    if path.is_dir():
+        raise PackError(f"{path} is a folder: name a file", 5)
+    if not path.parent.is_dir():
+        raise PackError(f"there is no folder {path.parent}: create it first", 5)
+    if path.exists() and not options.force:
+        raise PackError(f"{path} exists: give --force to replace it, or another name", 5)
+
+
+def check_input(path, what):
+    if not Path(path).exists():
+        raise PackError(f"{path}: there is no such {what}: check the name")
 
 
 class Zstd:
@@ -91,23 +114,26 @@ def words(content, dtype):
 
 class Reader:
     def __init__(self, path):
+        check_input(path, "pack")
+        if Path(path).is_dir():
+            raise PackError(f"{path} is a folder: name a pack of `tincture record`")
         self.file = open(path, "rb")
         size = os.fstat(self.file.fileno()).st_size
         head = self.file.read(24)
         if len(head) < 24 or size < 96 or head[:8] != struct.pack("<II", SKIPPABLE, 16) or head[8:16] != b"TINCPACK":
-            raise PackError("not a parity pack")
+            raise PackError(f"{path} is not a parity pack: name a file that `tincture record` wrote")
         if struct.unpack("<II", head[16:]) != (1, 0):
-            raise PackError(f"version {struct.unpack('<I', head[16:20])[0]} of a pack: this program reads version 1")
+            raise PackError(f"version {struct.unpack('<I', head[16:20])[0]} of a pack: this program reads version 1", 4)
         self.file.seek(size - 72)
         tail = self.file.read(72)
         kind, length, at, count, holds = struct.unpack("<IIQQQ", tail[:32])
         if (kind, length) != (SKIPPABLE, 64) or tail[64:] != b"TINCPEND" or at + count != size - 72 or at < 24:
-            raise PackError("the pack has no end: it was cut short")
+            raise PackError(f"{path} has no end, it was cut short: copy or record the pack again")
         self.end = at
         self.index = json.loads(self.content({"at": at, "bytes": count, "holds": holds, "sha256": tail[32:64].hex()},
                                              size - 72))
         if self.index["schemaVersion"] not in (1, 2, 3):
-            raise PackError("another schema of the index")
+            raise PackError("another schema of the index than 1, 2 and 3: take the parity_pack.py of its version", 4)
         size = self.index["vocabulary"]["size"]
         self.vocabulary = size
         self.kept = 0 if size is None else min(self.index["top"] or size, size)
@@ -201,20 +227,42 @@ class Archive:
     """An .npz file written array by array."""
 
     def __init__(self, path):
-        self.path, self.partial = path, f"{path}.partial"
+        self.path, self.partial, self.count = path, f"{path}.partial", 0
         self.zip = zipfile.ZipFile(self.partial, "w", zipfile.ZIP_DEFLATED, True, compresslevel=1)
 
     def add(self, name, array):
         with self.zip.open(name + ".npy", "w", force_zip64=True) as entry:
             np.lib.format.write_array(entry, np.asanyarray(array))
+        self.count += 1
 
     def close(self):
         self.zip.close()
         os.replace(self.partial, self.path)
 
+    def abandon(self):
+        self.zip.close()
+        os.unlink(self.partial)
+
 
 def export(options):
-    pack, archive = Reader(options.pack), Archive(options.out)
+    pack = Reader(options.pack)
+    check_output(options, options.out)
+    if os.path.exists(options.out) and os.path.samefile(options.pack, options.out):
+        raise PackError("the output is the pack itself: give another name", 5)
+    archive = Archive(options.out)
+    try:
+        count = export_arrays(pack, archive)
+    except BaseException:
+        archive.abandon()
+        raise
+    archive.close()
+    prompts, tokens = len(pack.index["prompts"]), sum(p["tokenCount"] for p in pack.index["prompts"])
+    print(f"wrote {options.out}  {os.path.getsize(options.out):,} bytes: {count} arrays of {prompts} "
+          f"prompt{'' if prompts == 1 else 's'}, {tokens:,} tokens")
+
+
+def export_arrays(pack, archive):
+    """Writes every array; their number."""
     index = pack.index
     for n, (ids, _) in enumerate(pack.prompts()):
         archive.add(f"ids_{n}", ids)
@@ -242,7 +290,7 @@ def export(options):
                 archive.add(f"{kind}_{n}", rows[0] if kind in ("pooled", "pooler") else rows)
     for frame in index["stages"]:
         archive.add(f"sketch_{frame['stage']}", pack.stage(frame))
-    archive.close()
+    return archive.count
 
 
 def show(options):
@@ -429,13 +477,16 @@ def prompts_of(path, tokenizer, limit):
     for number, line in enumerate(open(path, encoding="utf-8"), 1):
         if not line.strip():
             continue
-        (kind, value), = json.loads(line).items()
+        try:
+            (kind, value), = json.loads(line).items()
+        except (ValueError, AttributeError):
+            raise PackError(f'{path}, line {number}: expected one of {{"text": …}}, {{"messages": […]}} and {{"ids": […]}}')
         text = form = None
         if kind == "ids":
             ids = [int(i) for i in value]
         else:
             if tokenizer is None:
-                raise SystemExit(f"{path}, line {number}: the checkpoint has no tokenizer, give ids")
+                raise PackError(f"{path}, line {number}: the checkpoint has no tokenizer, give ids")
             if kind == "text":
                 text, form = value, "text"
                 ids = tokenizer(text)["input_ids"]
@@ -444,7 +495,7 @@ def prompts_of(path, tokenizer, limit):
                 form = "conversation"
                 ids = tokenizer(text, add_special_tokens=False)["input_ids"]
             else:
-                raise SystemExit(f"{path}, line {number}: {kind}")
+                raise PackError(f"{path}, line {number}: {kind} is none of text, messages and ids")
         cut = bool(limit) and len(ids) > limit
         ids = ids[:limit] if limit else ids
         result.append((text, form, cut, ids, pieces_of(tokenizer, ids) if tokenizer else [b""] * len(ids)))
@@ -452,11 +503,18 @@ def prompts_of(path, tokenizer, limit):
 
 
 def record(options):
-    import torch
-    import transformers
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise PackError(f'`record` needs {error.name}, which is not installed: run it with "$(tools/python.sh golden)"', 4)
     from float64 import exact, load, stages
     from logits import pooled
 
+    check_input(options.prompts, "file of prompts")
+    if not (Path(options.checkpoint) / "config.json").is_file():
+        raise PackError(f"{options.checkpoint} is no checkpoint's folder (no config.json): name one")
+    check_output(options, options.output)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     folder = Path(options.checkpoint)
@@ -551,6 +609,7 @@ def main():
     command = commands.add_parser("export")
     command.add_argument("pack")
     command.add_argument("out")
+    command.add_argument("--force", action="store_true", help="replace an existing OUT.npz")
     command.set_defaults(run=export)
     command = commands.add_parser("record")
     command.add_argument("checkpoint")
@@ -560,6 +619,7 @@ def main():
     command.add_argument("--layers", action="store_true")
     command.add_argument("--top", type=int, default=4096)
     command.add_argument("--full", action="store_true")
+    command.add_argument("--force", action="store_true", help="replace an existing REF.pack")
     command.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     command.set_defaults(run=record)
     options = parser.parse_args()
@@ -567,11 +627,18 @@ def main():
         options.run(options)
         sys.stdout.flush()
     except PackError as error:
-        raise SystemExit(f"parity_pack.py: {error}")
+        print(f"parity_pack.py: {error}", file=sys.stderr)
+        raise SystemExit(error.status)
     except BrokenPipeError:
         # Nobody reads any more; nothing is left for the interpreter to flush into the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141)
+    except OSError as error:
+        # Inputs are checked when they are opened; what is left is the output, or a disk that fails.
+        name = f"{error.filename}: " if error.filename else ""
+        print(f"parity_pack.py: {name}{error.strerror or error}: check the name, its permissions and the disk",
+              file=sys.stderr)
+        raise SystemExit(5)
 
 
 if __name__ == "__main__":

@@ -242,7 +242,7 @@ def own(program, model, ids, kind, work):
                            "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode:
         return None, done.stderr.decode()
-    subprocess.run([sys.executable, TOOLS / "parity_pack.py", "export", work / "own.pack", work / "own.npz"], check=True,
+    subprocess.run([sys.executable, TOOLS / "parity_pack.py", "export", work / "own.pack", work / "own.npz", "--force"], check=True,
                    stdout=subprocess.DEVNULL)
     with np.load(work / "own.npz") as arrays:
         return arrays["hidden_0" if kind == "hidden" else "logits_0"], ""

@@ -82,7 +82,7 @@ class Recorder:
                 os.remove(path)
         run([self.options.tincture, "record", model, "--prompts", prompts, "-o", pack, "--arithmetic", arithmetic,
              "--threads", str(self.options.threads), "--quiet", *more])
-        run([sys.executable, os.path.join(here, "..", "parity_pack.py"), "export", pack, out])
+        run([sys.executable, os.path.join(here, "..", "parity_pack.py"), "export", pack, out, "--force"])
         arrays = np.load(out)
         for index, ids in enumerate(sequences):
             if not np.array_equal(arrays[f"ids_{index}"], ids):
