@@ -56,6 +56,9 @@ extension TokenizerDescription {
     for role in [SpecialRole.bos, .eos, .sep] {
       adds[role] = try keys.flag("tokenizer.ggml.add_\(role.rawValue)_token")
     }
+    for part in SpecialTokens.FillIn.allCases {
+      fillIns[part] = try keys.integer(part.key)
+    }
     if let ids = gguf.value("tokenizer.ggml.eos_token_ids"), case .array(.int32(let list)) = ids {
       ends = list.map(Int.init)
     }

@@ -291,16 +291,6 @@ public struct SpecialTokens: Sendable {
 
   // MARK: End tokens
 
-  /// Texts that llama.cpp takes for an end of generation whatever the metadata say.
-  ///
-  /// Source: llama.cpp `src/llama-vocab.cpp`, special_eog_ids.
-  static let knownEnds = [
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>",
-    "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
-    "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>",
-    "<\u{FF5C}end\u{2581}of\u{2581}sentence\u{FF5C}>", "[e~[",
-  ]
-
   /// Lists of end tokens: the first is eos unless it is known; those that llama.cpp would not find become eot, eom.
   private mutating func addEndTokens(
     _ files: TokenizerFiles, tokenCount: Int, textOf: (Int) -> [UInt8]?

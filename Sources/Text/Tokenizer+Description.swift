@@ -19,6 +19,10 @@ package struct TokenizerDescription: Sendable {
   package var adds: [SpecialRole: Bool] = [:]
   /// Further ids that end generation.
   package var ends: [Int] = []
+  /// Ids of the tokens for filling in the middle that end generation, as far as keys name them.
+  package var fillIns: [SpecialTokens.FillIn: Int] = [:]
+  /// Whether ``ends`` and the special tokens are what a checkpoint's library goes by, not llama.cpp.
+  package var isLibrary = false
   package var notes: [String] = []
   /// The file, for errors.
   package var file: String
@@ -64,6 +68,7 @@ package struct TokenizerDescription: Sendable {
     for (role, id) in special.ids { self.special[role] = id }
     adds = special.adds
     ends = (files.modelIDs[.eos]?.ids ?? []) + files.generationEndIDs
+    isLibrary = true
     notes = vocabulary.notes + special.notes
   }
 
@@ -77,11 +82,11 @@ package struct TokenizerDescription: Sendable {
 
   func error(
     _ code: String, _ message: String, kind: TinctureError.Kind = .invalidInput, key: String,
-    expected: String, found: String? = nil
+    expected: String, found: String? = nil, advice: String? = nil
   ) -> TinctureError {
     TinctureError(
       .init("tokenizer." + code, kind), message, place: .init(file: file, key: key),
-      expected: expected, found: found)
+      expected: expected, found: found, advice: advice)
   }
 }
 
@@ -115,11 +120,6 @@ extension Tokenizer {
     parts.notes = description.notes
     parts.bosID = description.id(.bos)
     parts.eosID = description.id(.eos)
-    let ends = [SpecialRole.eos, .eot, .eom].compactMap(description.id)
-    parts.endOfGeneration = Set(ends)
-    for id in description.ends where id < count {
-      parts.endOfGeneration.insert(Int32(truncatingIfNeeded: id))
-    }
     parts.findEnds(description)
     self.init(parts)
   }
@@ -242,7 +242,8 @@ extension Tokenizer {
         throw given.error(
           "mergeToken", "merge \(rank) names a token that the vocabulary lacks",
           key: "tokenizer.ggml.merges", expected: "two tokens whose text together is a token",
-          found: "\"\(merges.text(rank))\"")
+          found: "\"\(merges.text(rank))\"",
+          advice: "convert the model anew from its checkpoint, or download the file again")
       }
       pairs.insert(
         Int32(truncatingIfNeeded: left), Int32(truncatingIfNeeded: right), rank: rank,
@@ -319,15 +320,26 @@ extension Tokenizer.Parts {
     }
   }
 
-  /// Tokens whose text says that they end generation.
+  /// Tokens that end generation: those that keys name, and those whose text says so, whatever their type.
   fileprivate mutating func findEnds(_ given: TokenizerDescription) {
-    let names = TokenTable(TokenTexts(SpecialTokens.knownEnds)) { _ in true }
+    let texts = TokenTexts(SpecialTokens.endTexts)
+    let names = TokenTable(texts) { _ in true }
+    let longest = SpecialTokens.endTexts.map(\.utf8.count).max() ?? 0
+    var found: [[UInt8]: Int] = [:]
     for id in 0..<given.texts.count {
-      let type = given.type(id)
-      guard type == .control || type == .userDefined || type == .unknown || id < 4 else { continue }
-      if names.find(given.texts[id]) != nil {
-        endOfGeneration.insert(Int32(truncatingIfNeeded: id))
-      }
+      let text = given.texts[id]
+      guard text.count <= longest, let first = text.first, Self.beginnings.contains(first),
+        names.find(text) != nil
+      else { continue }
+      found[Array(text)] = found[Array(text)] ?? id
     }
+    let named = [SpecialRole.eos, .eot, .eom].compactMap { given.id($0).map(Int.init) }
+    endOfGeneration = SpecialTokens.ends(
+      named: named + given.ends, keepsNamed: given.isLibrary,
+      fillIns: given.model == .wordPiece ? nil : given.fillIns, count: given.texts.count,
+      idOf: { found[$0] })
   }
+
+  /// What texts that decide begin with.
+  private static let beginnings = Set(SpecialTokens.endTexts.compactMap(\.utf8.first))
 }

@@ -246,13 +246,13 @@ extension Tokenizer.Parts {
     Array(texts[textIndex.isEmpty ? id : Int(textIndex[id])])
   }
 
-  /// Tokens that end generation: those that files name, and those whose text says so.
+  /// Tokens that end generation: those that files name, and those whose text says so to llama.cpp.
   private mutating func addEnds(
     _ special: SpecialTokens, _ files: TokenizerFiles, _ idOf: ([UInt8]) -> Int?
   ) {
-    var ids = [SpecialRole.eos, .eot, .eom].compactMap(special.id(of:))
-    ids += (files.modelIDs[.eos]?.ids ?? []) + files.generationEndIDs
-    ids += SpecialTokens.knownEnds.compactMap { idOf(Array($0.utf8)) }
-    for id in ids where id < count { endOfGeneration.insert(Int32(truncatingIfNeeded: id)) }
+    let named = [SpecialRole.eos, .eot, .eom].compactMap(special.id(of:))
+    endOfGeneration = SpecialTokens.ends(
+      named: named + (files.modelIDs[.eos]?.ids ?? []) + files.generationEndIDs, keepsNamed: true,
+      fillIns: files.json?.model == .wordPiece ? nil : [:], count: count, idOf: idOf)
   }
 }

@@ -185,6 +185,15 @@ struct TokenMutationTests {
       names: name == "unknown" ? "unk" : name == "padding" ? "pad" : name)
   }
 
+  /// llama.cpp ends generation after these tokens too.
+  @Test("a token for filling in the middle", arguments: ["fim_pad", "fim_rep", "fim_sep"])
+  func fillIn(name: String) throws {
+    for model in [try Self.gemma.get(), try Self.llama.get()] {
+      let path = try model.changed("tokenizer.ggml.\(name)_token_id", "40")
+      try refused(model, path, showsInTokens: false, names: "tokens that end a text")
+    }
+  }
+
   @Test func addBOS() throws {
     for model in [try Self.gemma.get(), try Self.llama.get()] {
       let path = try model.changed("tokenizer.ggml.add_bos_token", "false")

@@ -32,6 +32,8 @@ MAKERS = [
      [PEER], None),
     ("gguf/", "tools/golden/gguf_sources.py", ["tincture", "golden/models", "golden/gguf/answers.json"],
      ["xllamacpp", "gguf", "numpy"], [], None),
+    ("gguf/ends.json", "tools/golden/ends.py", ["tincture", "golden/models", "golden/gguf/ends.json"],
+     ["xllamacpp", "gguf", "numpy"], [], None),
     ("headers/", "tools/golden/headers.py", ["golden/headers"], ["transformers", "torch"], [], None),
     ("help/", "tools/golden/help.sh", [], [], [], None),
     ("linear/", "tools/golden/linear.py", ["golden/linear"], ["xllamacpp", "numpy"], [], 20261126),
