@@ -218,7 +218,10 @@ extension ParityReport {
     <dl>
     <dt>KL divergence</dt><dd>How much the candidate's probabilities for the next token differ from the \
     reference's, in nats; 0 when they are the same. Below 0.01 a difference is hard to notice in text, \
-    above 0.1 it is plain.</dd>
+    above 0.1 it is plain. Limits for models with fewer than \(Tolerance.smallWeightCount / 1_000_000) million weights in \
+    their layers are wider, in few bits wider than that: quantization costs a small model more, and an honest file must \
+    pass. There a verdict says that the file is no worse than its format makes such a model, not that the difference \
+    cannot be noticed.</dd>
     <dt>Top-1, top-10 agreement</dt><dd>How often both hold the same token for the most likely one; how many of the \
     reference's ten most likely tokens are among the candidate's ten.</dd>
     <dt>Perplexity</dt><dd>How surprised a model is by the prompts' own text; a ratio of 1 means equally. The ± is \
@@ -227,8 +230,8 @@ extension ParityReport {
     probability, divided by the reference's variance; for hidden states and vectors the mean squared difference divided \
     by the mean square. For hidden states it is estimated from sketches of \
     16 numbers or so a position.</dd>
-    <dt>Exact, engine</dt><dd>Exact arithmetic decodes the weights and computes in float32: the truth about the \
-    weights. Engine arithmetic rounds activations as llama.cpp does on a processor: what will be computed in \
+    <dt>Exact, engine</dt><dd>Exact arithmetic decodes the weights and computes in double, logits in single precision: the truth \
+    about the weights. Engine arithmetic rounds activations as llama.cpp does on a processor: what will be computed in \
     use.</dd>
     </dl>
     """
