@@ -89,7 +89,7 @@ public struct ParityReport: Sendable {
     self.verdict = verdict
     self.reading = reading
     self.skipFirst = skipFirst
-    self.notes = notes
+    self.notes = [verdict.hint].compactMap { $0 } + notes
     tokenCount = given.reduce(0) { $0 + $1.ids.count }
     func token(_ id: Int32) -> String {
       if id < 0 { return "(no number)" }

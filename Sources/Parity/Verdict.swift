@@ -33,6 +33,8 @@ public struct Verdict: Sendable {
   public let checks: [Check]
   /// Where the candidate parts from the reference; nil when it passes, or nothing tells where.
   public let departure: Departure?
+  /// What would tell more than this comparison could; nil when nothing would.
+  package let hint: String?
 
   public var isPassed: Bool { !checks.isEmpty && checks.allSatisfy(\.isPassed) }
   public var failed: [Check] { checks.filter { !$0.isPassed } }
@@ -71,6 +73,7 @@ public struct Verdict: Sendable {
     }
     self.checks = checks + also
     departure = Verdict.departure(self.checks, measures)
+    hint = Verdict.hint(checks, measures)
   }
 
   /// The verdict on two that cannot be compared: `obstacle` says why.
@@ -78,6 +81,7 @@ public struct Verdict: Sendable {
     toleranceName = tolerance.name
     checks = [Check(key: .obstacles, value: 1, limit: 0, isPassed: false, detail: obstacle)]
     departure = nil
+    hint = nil
   }
 
   /// Why nothing was compared; nil when something was.
@@ -100,6 +104,25 @@ public struct Verdict: Sendable {
     return measures.hasTails
       ? "proven upper bound; estimated \(Figure.text(estimate))"
       : "wide upper bound: the pack has no sketches, record it again; estimated \(Figure.text(estimate))"
+  }
+
+  /// What to do where an upper bound alone is outside its limit: the estimate of the same figure holds it.
+  private static func hint(_ checks: [Check], _ measures: Measures) -> String? {
+    guard measures.hasLogits, !measures.isFull else { return nil }
+    let bounded = checks.filter { check in
+      let estimate: Double? =
+        switch check.key {
+        case .meanDivergence: measures.meanDivergence
+        case .p99Divergence: measures.divergence(at: 0.99)
+        case .largestDivergence: measures.largestDivergence
+        default: nil
+        }
+      return !check.isPassed && estimate.map { $0 <= check.limit } == true
+    }
+    guard !bounded.isEmpty else { return nil }
+    return "only the proven upper bound is outside the limit in "
+      + bounded.map(\.key.title).joined(separator: ", ")
+      + ", the estimate is within it: record the reference with a larger --top, or with --full, for closer bounds"
   }
 
   private static func value(_ key: LimitKey, _ measures: Measures, limit: Double)

@@ -128,6 +128,38 @@ struct MeasureTests {
     #expect(try Verdict(same, Tolerance.named("identical"), isEngine: false).isPassed)
   }
 
+  @Test("a bound that is outside alone says what to do")
+  func onlyTheBoundIsOutside() throws {
+    let reference = SyntheticRows()
+    var candidate = reference
+    candidate.noise = 0.3
+    let pack = try reference.pack(top: 100).pack
+    let measures = try candidate.measures(against: pack)
+    func verdict(_ limit: Double, _ measures: Measures) throws -> Verdict {
+      let text =
+        "{name: \"made\", summary: \"s\", storedTypes: [\"F32\"], weightError: 0.1, "
+        + "limits: {meanDivergence: \(limit)}}"
+      return try Verdict(
+        measures, Tolerance(file: "tolerances/made.json5", bytes: Array(text.utf8)),
+        isEngine: false)
+    }
+    let between = (measures.meanDivergence + measures.mostMeanDivergence) / 2
+    let outside = try verdict(between, measures)
+    #expect(!outside.isPassed)
+    let hint = try #require(outside.hint)
+    #expect(hint.contains("mean KL divergence") && hint.contains("--full"))
+    #expect(try verdict(measures.meanDivergence / 2, measures).hint == nil)
+    #expect(try verdict(measures.mostMeanDivergence * 2, measures).hint == nil)
+    let full = try candidate.measures(against: try reference.pack(top: nil).pack)
+    #expect(try verdict(full.meanDivergence / 2, full).hint == nil)
+    let side = ParityReport.Side(reference.description(top: 100), path: "made up")
+    let report = ParityReport(
+      reference: side, candidate: side, prompts: pack.prompts, measures: measures,
+      verdict: outside, reading: [], skipFirst: 0, notes: ["another"], tokenText: { _ in nil })
+    #expect(report.notes == [hint, "another"])
+    #expect(String(decoding: report.html(), as: UTF8.self).contains("--full"))
+  }
+
   @Test("c(V) is what its definition says, and ascends")
   func factor() {
     var last = 0.0
