@@ -225,7 +225,8 @@ extension ParityReport {
     <dt>Top-1, top-10 agreement</dt><dd>How often both hold the same token for the most likely one; how many of the \
     reference's ten most likely tokens are among the candidate's ten.</dd>
     <dt>Perplexity</dt><dd>How surprised a model is by the prompts' own text; a ratio of 1 means equally. The ± is \
-    one standard error.</dd>
+    one standard error. The limit holds for the larger of the ratio and its inverse: a text that surprises a model less \
+    than the reference is a departure too.</dd>
     <dt>NMSE</dt><dd>For logits the variance of the difference in each row, what is added to a whole row changing no \
     probability, divided by the reference's variance; for hidden states and vectors the mean squared difference divided \
     by the mean square. For hidden states it is estimated from sketches of \

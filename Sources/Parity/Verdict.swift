@@ -171,9 +171,10 @@ public struct Verdict: Sendable {
         let departure = $0.departure
         return (
           departure,
-          departure > limit
-            ? "of so few positions down to \(Figure.text($0.leastDeparture, of: key)) may be meant"
-            : nil
+          "the larger of the ratio and its inverse"
+            + (departure > limit
+              ? "; of so few positions down to \(Figure.text($0.leastDeparture, of: key)) may be meant"
+              : "")
         )
       }
     case .meanDivergence, .p99Divergence, .largestDivergence, .topAgreement, .topTenAgreement,

@@ -338,6 +338,8 @@ struct MeasureTests {
     #expect(verdict.failed.contains { $0.key == .meanDivergence })
     #expect(verdict.failed.contains { $0.key == .normalizedError })
     #expect(verdict.failed.contains { $0.key == .perplexityRatio })
+    let ratio = try #require(verdict.checks.first { $0.key == .perplexityRatio })
+    #expect(ratio.detail?.contains("its inverse") == true)
     let side = ParityReport.Side(rows.description(top: 100), path: "made up")
     let report = ParityReport(
       reference: side, candidate: side, prompts: pack.prompts, measures: measures, verdict: verdict,
