@@ -90,8 +90,11 @@ public struct VerifyJob: Sendable {
       also: try fileChecks(model, pack, limits, resources))
     let own = try description(model, resources)
     try model.bound.source.checkUnchanged()
+    var sampling: String?
+    if case .model(let other, _, _) = other { sampling = model.samplingNote(against: other) }
     let notes =
-      promptNotes + model.runtime.notes + [choiceNote].compactMap { $0 }
+      [sampling].compactMap { $0 } + promptNotes + model.runtime.notes
+      + [choiceNote].compactMap { $0 }
       + notes(model, pack.description, tolerance, limits, measures, comparison)
     return withExtendedLifetime(keeper) {
       ParityReport(
