@@ -4,8 +4,7 @@ extension ReportText {
   /// What `record` says at the end.
   static func record(_ report: RecordReport) -> String {
     var lines: [String] = []
-    let what =
-      "\(report.promptCount) prompt\(report.promptCount == 1 ? "" : "s"), \(Text.grouped(report.tokenCount)) tokens"
+    let what = counts(report.promptCount, report.tokenCount)
     if let bytes = report.byteCount {
       lines.append("wrote \(report.path)  \(Text.bytes(bytes))")
     } else {
@@ -28,6 +27,10 @@ extension ReportText {
     }
     lines += report.notes.map { "  note: \($0)" }
     return lines.joined(separator: "\n") + "\n"
+  }
+
+  private static func counts(_ prompts: Int, _ tokens: Int) -> String {
+    "\(prompts) prompt\(prompts == 1 ? "" : "s"), \(Text.grouped(tokens)) token\(tokens == 1 ? "" : "s")"
   }
 
   /// What `verify` says at the end.
@@ -68,7 +71,7 @@ extension ReportText {
       blocks.append("  worst positions (reference / candidate)\n" + Text.table(rows, indent: 4))
     }
     blocks.append(
-      "  \(report.prompts.count) prompts, \(Text.grouped(report.tokenCount)) tokens, \(Text.fixed(seconds, 2)) s"
+      "  \(counts(report.prompts.count, report.tokenCount)), \(Text.fixed(seconds, 2)) s"
     )
     if !report.notes.isEmpty {
       blocks.append(report.notes.map { "  note: \($0)" }.joined(separator: "\n"))

@@ -123,7 +123,7 @@ extension ParityReport {
     return Self.table(
       ["", "path", "architecture", "stored as", "arithmetic", "computed by", "weights' SHA-256"],
       [cells("reference", reference), cells("candidate", candidate)])
-      + "<p>\(prompts.count) prompts, \(tokenCount) tokens"
+      + "<p>\(prompts.count) prompt\(prompts.count == 1 ? "" : "s"), \(tokenCount) token\(tokenCount == 1 ? "" : "s")"
       + (skipFirst > 0 ? "; the first \(skipFirst) positions of each are left out" : "") + ".</p>"
   }
 

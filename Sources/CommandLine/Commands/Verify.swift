@@ -132,14 +132,19 @@ enum VerifyCommand {
     try job.check(outputs, otherInputs: [against, parsed.value("prompts")].compactMap { $0 })
     if invocation.isDryRun {
       let (name, obstacle) = try job.rehearse()
+      let files = [outputs.html, outputs.junit].compactMap { $0 }
+      let text =
+        obstacle.map { "would not compare: \($0)\n" }
+        ?? "would compare \(invocation.path) with \(against), tolerance \(name)\n"
       return Outcome(
         status: obstacle == nil ? .success : .negative,
-        text: obstacle.map { "would not compare: \($0)\n" }
-          ?? "would compare \(invocation.path) with \(against), tolerance \(name)\n",
+        text: text + files.map { "would write \($0)\n" }.joined()
+          + (files.isEmpty ? "" : "  dry run: nothing was written\n"),
         json: [
           ("candidate", .string(invocation.path)), ("reference", .string(against)),
           ("tolerance", .string(name)), ("dryRun", .bool(true)),
           ("obstacle", obstacle.map { .string($0) } ?? .null),
+          ("outputs", .array(files.map { .string($0) })),
         ])
     }
     let report = try job.run(invocation.resources)
