@@ -2,15 +2,18 @@ import Tincture
 
 /// Understands the values of options.
 enum ValueParser {
-  /// A count from 1 to `limit`.
-  static func count(_ text: String, option: String, limit: Int) throws(TinctureError) -> Int {
+  /// A count from `least` to `limit`.
+  static func count(
+    _ text: String, option: String, from least: Int = 1, limit: Int
+  ) throws(TinctureError) -> Int {
     guard !text.isEmpty,
       text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
-      let value = Int(text), value >= 1, value <= limit
+      let value = Int(text), value >= least, value <= limit
     else {
       throw TinctureError(
         .init("argument.count", .usage), "--\(option) is not a possible number",
-        expected: "a whole number from 1 to \(limit)", found: "'\(text)'")
+        expected: "a whole number from \(least) to \(limit)", found: "'\(text)'",
+        advice: "give --\(option) a number in digits, such as \(max(least, min(limit, 16)))")
     }
     return value
   }
@@ -83,7 +86,8 @@ enum ValueParser {
     throw TinctureError(
       .init("argument.choice", .usage), "--\(option) is none of its choices",
       expected: choices.joined(separator: " "), found: "'\(text)'",
-      advice: Nearest.name(to: wanted, among: choices).map { "did you mean \($0)?" })
+      advice: Nearest.name(to: wanted, among: choices).map { "did you mean \($0)?" }
+        ?? "give --\(option) one of them")
   }
 
   /// A format's name, `q4_k` or `Q4_K`.

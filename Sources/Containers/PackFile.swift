@@ -21,7 +21,7 @@ package struct PackFile: Sendable {
     guard file.byteCount >= least else {
       throw PackFile.failure(
         file, "end", "the file is too short for a pack", expected: "\(least) bytes or more",
-        found: "\(file.byteCount)")
+        found: "\(file.byteCount)", advice: PackFile.cutShort)
     }
     let head = try file.bytes(at: 0, count: PackLayout.headByteCount)
     guard Array(head[8..<16]) == PackLayout.headMagic,
@@ -50,7 +50,7 @@ package struct PackFile: Sendable {
     else {
       throw failure(
         file, "end", "the pack has no end: it was cut short or never finished", at: start,
-        expected: "TINCPEND in the last 8 bytes")
+        expected: "TINCPEND in the last 8 bytes", advice: PackFile.cutShort)
     }
     let offset = PackLayout.uint64(tail, 8)
     let count = PackLayout.uint64(tail, 16)
@@ -61,7 +61,7 @@ package struct PackFile: Sendable {
       throw failure(
         file, "index", "the index does not stand where the end says", at: start + 8,
         expected: "an index that ends at byte \(start)",
-        found: "\(count) bytes from byte \(offset), holding \(content)")
+        found: "\(count) bytes from byte \(offset), holding \(content)", advice: PackFile.cutShort)
     }
     return PackFrame(
       byteOffset: offset, byteCount: Int(count), contentByteCount: Int(content),
@@ -105,6 +105,8 @@ package struct PackFile: Sendable {
     }
     return bytes
   }
+
+  private static let cutShort = "copy the pack again, or record it anew"
 
   private static func failure(
     _ file: InputFile, _ code: String, _ message: String, at offset: UInt64? = nil,

@@ -21,7 +21,7 @@ package final class PackWriter: Sendable {
 
   /// - Throws: what `OutputFile` throws: `file.exists`, `file.busy`, `file.write`.
   package init(path: String, replacing: Bool) throws(TinctureError) {
-    sink = .file(try OutputFile(path: path, byteCount: 0, replacing: replacing))
+    sink = .file(try OutputFile(path: path, byteCount: 0, replacing: replacing, isModel: false))
     try append(raw: PackLayout.head)
   }
 

@@ -61,7 +61,8 @@ package struct SafetensorsHeader: Sendable {
     guard length <= limit else {
       throw failure(
         file, "header.tooLarge", "the header is longer than the format allows", at: 0,
-        expected: "at most \(limit) bytes", found: "\(length)")
+        expected: "at most \(limit) bytes", found: "\(length)",
+        advice: "not a safetensors file, or damaged: download it again")
     }
     return Int(length)
   }

@@ -3,6 +3,8 @@ import TinctureCore
 
 /// zstd frames (RFC 8878), one buffer at a time; libzstd does the work.
 package enum Zstd {
+  private static let advice = "copy the file again, or make it anew"
+
   /// The level frames are written with: planes of numbers gain nothing from more.
   package static let level: Int32 = 1
 
@@ -42,7 +44,7 @@ package enum Zstd {
     guard ZSTD_isError(length) == 0 else {
       throw TinctureError(
         .init("zstd.damaged", .invalidInput), "the zstd frame is damaged",
-        found: String(cString: ZSTD_getErrorName(length)))
+        found: String(cString: ZSTD_getErrorName(length)), advice: Self.advice)
     }
     let declared = frame.withUnsafeBytes { ZSTD_getFrameContentSize($0.baseAddress, $0.count) }
     guard length == frame.count, declared == UInt64(byteCount) else {
@@ -61,7 +63,7 @@ package enum Zstd {
     guard ZSTD_isError(count) == 0 else {
       throw TinctureError(
         .init("zstd.damaged", .invalidInput), "the zstd frame is damaged",
-        found: String(cString: ZSTD_getErrorName(count)))
+        found: String(cString: ZSTD_getErrorName(count)), advice: Self.advice)
     }
     guard count == byteCount else {
       throw TinctureError(

@@ -34,10 +34,14 @@ package final class OutputFile: Sendable {
 
   /// Creates `path + ".partial"` and reserves `byteCount` bytes for it.
   ///
-  /// - Parameter replacing: whether an existing file at `path` may be replaced.
+  /// - Parameters:
+  ///   - replacing: whether an existing file at `path` may be replaced.
+  ///   - isModel: whether a smaller recipe would make it smaller, for the advice.
   /// - Throws: `file.exists`, `file.busy`, `file.partial` (the partial name is somebody else's), `file.write`,
   ///   `disk.full` (exit 6, before anything is written).
-  package init(path: String, byteCount: UInt64, replacing: Bool) throws(TinctureError) {
+  package init(
+    path: String, byteCount: UInt64, replacing: Bool, isModel: Bool = true
+  ) throws(TinctureError) {
     try OutputFile.check(path: path, replacing: replacing)
     self.path = path
     replaces = replacing
@@ -47,7 +51,7 @@ package final class OutputFile: Sendable {
     do throws(TinctureError) {
       try removeLeftover()
       try writeAll(OutputFile.marker, at: 0)
-      try reserve(byteCount, folder: Folder.split(path).folder)
+      try reserve(byteCount, folder: Folder.split(path).folder, isModel: isModel)
     } catch {
       abandon()
       throw error
@@ -161,13 +165,17 @@ package final class OutputFile: Sendable {
     return count == marker.count && bytes == marker
   }
 
-  private func reserve(_ byteCount: UInt64, folder: String) throws(TinctureError) {
+  private func reserve(
+    _ byteCount: UInt64, folder: String, isModel: Bool
+  ) throws(TinctureError) {
     let free = try Folder.freeBytes(folder)
     guard byteCount <= free else {
       throw TinctureError(
         .init("disk.full", .limit), "the disk has too little room for the output",
         place: .init(file: path), expected: "\(byteCount) free bytes", found: "\(free)",
-        advice: "free disk space, write to another disk, or choose a smaller recipe")
+        advice: isModel
+          ? "free disk space, write to another disk, or choose a smaller recipe"
+          : "free disk space, or write to another disk")
     }
     guard byteCount > 0 else { return }
     if let number = FileFaults.injected(.allocate) {

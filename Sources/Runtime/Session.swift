@@ -104,7 +104,10 @@ public final class Session {
       throw TinctureError(
         .init("runtime.context", .usage), "the context is full",
         expected: "at most \(contextLength) tokens", found: "\(count + ids.count)",
-        advice: "give a larger --context, or a shorter prompt")
+        advice: contextLength < graph.contextLength
+          ? "give a larger --context (the model's is \(graph.contextLength)), or a shorter prompt"
+          : "give a shorter prompt, or begin a new conversation: the model was made for no longer context"
+      )
     }
     try check.tokens(ids, "the text")
     try store.check()

@@ -40,7 +40,8 @@ public struct ChatTemplate: Sendable {
       throw TinctureError(
         .init("chat.template.limit", .limit), "the chat template is too large",
         place: .init(file: name), expected: "at most \(ChatTemplate.byteLimit) bytes",
-        found: "\(source.count) bytes")
+        found: "\(source.count) bytes",
+        advice: "download the model's files again, or give another template")
     }
     guard isValidUTF8(source) else {
       throw TinctureError(

@@ -17,14 +17,36 @@ public struct Checkpoint: Sendable {
 
   /// Opens `path`. A file that starts with `GGUF` is one, whatever its name.
   ///
-  /// - Throws: `safetensors.*`, `gguf.*`, `file.*`.
+  /// - Throws: `safetensors.*`, `gguf.*`, `file.*`; `checkpoint.kind` for what is no model.
   /// - Complexity: linear in the headers' size.
   public static func open(_ path: String) throws(TinctureError) -> Checkpoint {
+    try open(path, orPack: false)
+  }
+
+  /// - Parameter orPack: whether a pack would do at this place, for the words of an error.
+  static func open(_ path: String, orPack: Bool) throws(TinctureError) -> Checkpoint {
     let isGGUF = Folder.kind(path) == .file ? try isGGUF(path) : false
     if isGGUF {
       return Checkpoint(path: path, container: .gguf(try GGUFFile.open(path)))
     }
-    return Checkpoint(path: path, container: .safetensors(try SafetensorsCheckpoint.open(path)))
+    do throws(TinctureError) {
+      return Checkpoint(path: path, container: .safetensors(try SafetensorsCheckpoint.open(path)))
+    } catch {
+      guard error.code.name == "checkpoint.kind" else { throw error }
+      let isPack = try PackFile.isPack(path)
+      let models = "a checkpoint's folder, a .safetensors file or its index, a GGUF file"
+      throw TinctureError(
+        error.code,
+        isPack
+          ? "a parity pack is no model"
+          : orPack ? "neither a model nor a parity pack" : "not a checkpoint", place: error.place,
+        expected: models + (orPack ? ", or a pack of 'tincture record'" : ""), found: error.found,
+        advice: isPack
+          ? "name the model here; a pack is what --against of 'tincture verify' takes"
+          : error.advice
+            ?? (orPack
+              ? "name the reference here; prompts go to --prompts" : "name the model itself"))
+    }
   }
 
   private static func isGGUF(_ path: String) throws(TinctureError) -> Bool {

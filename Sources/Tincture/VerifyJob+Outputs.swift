@@ -45,7 +45,8 @@ extension ParityReport {
 extension ParityReport.Outputs {
   fileprivate func write(_ files: [(path: String, bytes: [UInt8])]) throws(TinctureError) {
     for (path, bytes) in files {
-      let file = try OutputFile(path: path, byteCount: UInt64(bytes.count), replacing: replacing)
+      let file = try OutputFile(
+        path: path, byteCount: UInt64(bytes.count), replacing: replacing, isModel: false)
       try file.write(bytes, at: 0)
       try file.commit()
     }

@@ -55,7 +55,7 @@ public struct VerifyJob: Sendable {
     -> Reference
   {
     if Folder.kind(path) == .file, try PackFile.isPack(path) { return .pack(path) }
-    return .model(try Checkpoint.open(path), prompts: prompts)
+    return .model(try Checkpoint.open(path, orPack: true), prompts: prompts)
   }
 
   /// Runs the candidate (and a reference that is a model) and compares.

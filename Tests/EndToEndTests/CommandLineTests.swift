@@ -46,6 +46,9 @@ import TinctureTestSupport
       words: ["verify", "x", "--against", "y", "--report", "-"], status: 2, code: "argument.output"),
     Case(words: ["inspect", "x", "--threads", "0"], status: 2, code: "argument.count"),
     Case(words: ["inspect", "x", "--threads", "two"], status: 2, code: "argument.count"),
+    Case(
+      words: ["record", "x", "--prompts", "y", "-o", "z", "--top", "0"], status: 2,
+      code: "argument.count", advice: "give --top a number in digits, such as 16"),
     Case(words: ["inspect", "x", "--memory", "lots"], status: 2, code: "argument.size"),
     Case(words: ["inspect", "x", "--memory", "1.G"], status: 2, code: "argument.size"),
     Case(words: ["inspect", "x", "--memory", "0"], status: 2, code: "argument.size"),

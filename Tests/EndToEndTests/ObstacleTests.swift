@@ -35,6 +35,74 @@ struct ObstacleTests {
     #expect(dry.status == 1 && dry.output.contains(words))
   }
 
+  @Test func aDryRunNamesWhatWouldBeWritten() throws {
+    let model = try TokenMutationTests.gemma.get()
+    let folder = try TemporaryFolder()
+    let (page, tests) = (folder.path("out.html"), folder.path("out.xml"))
+    let words = ["verify", model.file, "--against", model.pack, "--dry-run"]
+    let dry = try Tool.run(words + ["--report", page, "--junit", tests])
+    #expect(dry.status == 0, "\(dry.errors)")
+    for path in [page, tests] { #expect(dry.output.contains("would write \(path)\n")) }
+    #expect(!FileManager.default.fileExists(atPath: page))
+    #expect(try !Tool.run(words).output.contains("would write"))
+    let json = try object(
+      Tool.run(words + ["--report", page, "--json"]))
+    #expect(try json.member("outputs").array().map { try $0.string() } == [page])
+  }
+
+  /// What llama.cpp's programs sample with is told where it differs, and decides nothing.
+  @Test func defaultsOfSamplingAreTold() throws {
+    let model = try TokenMutationTests.gemma.get()
+    func notes(_ path: String, against reference: String) throws -> [String] {
+      let (result, json) = try model.verdict(
+        path, against: [reference, "--prompts", model.prompts])
+      #expect(result.status == 0, "\(result.output)")
+      return try json.member("notes").array().map { try $0.string() }.filter {
+        $0.contains("sampling")
+      }
+    }
+    #expect(try notes(model.file, against: model.checkpoint) == [])
+    let other = try model.changed("general.sampling.top_k", "3")
+    let more = try model.changed("general.sampling.temp", "9")
+    for reference in [model.checkpoint, model.file] {
+      let told = try notes(other, against: reference)
+      #expect(
+        told.count == 1
+          && told[0].hasSuffix("general.sampling.top_k 3, in the reference 64"), "\(told)")
+      let added = try notes(more, against: reference)
+      #expect(
+        added.count == 1
+          && added[0].hasSuffix("general.sampling.temp 9.0, in the reference absent"), "\(added)")
+    }
+    let gone = try notes(model.file, against: more)
+    #expect(
+      gone.count == 1 && gone[0].hasSuffix("general.sampling.temp absent, in the reference 9.0"),
+      "\(gone)")
+    let (page, result) = (
+      model.folder.path("sampling.html"),
+      try Tool.run([
+        "verify", other, "--against", model.checkpoint, "--prompts", model.prompts, "--report",
+        model.folder.path("sampling.html"),
+      ])
+    )
+    let words = "general.sampling.top_k 3, in the reference 64"
+    #expect(result.output.contains(words), "\(result.output)")
+    #expect(try String(contentsOfFile: page, encoding: .utf8).contains(words))
+  }
+
+  /// An error about what a path is says what may stand at its place.
+  @Test func whatMayStandThereIsSaid() throws {
+    let model = try TokenMutationTests.gemma.get()
+    let prompts = try Tool.run(["verify", model.file, "--against", model.prompts])
+    #expect(prompts.status == 3 && prompts.errors.contains("checkpoint.kind"))
+    for words in ["a GGUF file", "a pack of 'tincture record'", "--prompts"] {
+      #expect(prompts.errors.contains(words), "\(prompts.errors)")
+    }
+    let pack = try Tool.run(["verify", model.pack, "--against", model.file])
+    #expect(pack.status == 3 && pack.errors.contains("a parity pack is no model"))
+    #expect(pack.errors.contains("a GGUF file") && pack.errors.contains("--against"))
+  }
+
   /// BF16 weights of a BF16 checkpoint are copied: the last bit of one is a fault.
   @Test func theLastBitOfACopiedWeight() throws {
     let folder = try TemporaryFolder()

@@ -107,6 +107,10 @@ struct PromptTests {
     let run = try Tool.run(["run", file, "-p", text, "--json"])
     #expect(run.status == 2)
     #expect(try error(run).code == "runtime.context")
+    // A larger context is advice only where there is one.
+    #expect(run.output.contains("begin a new conversation"), "\(run.output)")
+    let narrow = try Tool.run(["run", file, "-p", text, "--json", "--context", "8"])
+    #expect(narrow.output.contains("give a larger --context"), "\(narrow.output)")
     let cut = try record(model, path, ["--tokens", "256"])
     #expect(cut.status == 0, "\(cut.output)")
   }

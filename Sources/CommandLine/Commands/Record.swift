@@ -2,6 +2,9 @@ import Tincture
 
 /// `tincture record`.
 enum RecordCommand {
+  /// Agreement of the ten greatest logits needs them.
+  private static let leastTop = 10
+
   static let spec = CommandSpec(
     name: "record", summary: "Keep what a model says about some prompts in a parity pack",
     positionals: [.init(placeholder: "CHECKPOINT|MODEL.gguf", summary: Export.source)],
@@ -24,7 +27,8 @@ enum RecordCommand {
         """),
       .value(
         "top", "K", hint: .number,
-        "How many logits of each position are kept. Default: \(RecordOptions.defaultTop)."),
+        "How many logits of each position are kept, \(leastTop) at least. Default: \(RecordOptions.defaultTop)."
+      ),
       .flag("full", "Keep all logits: exact figures, and about a megabyte for each position."),
       Parity.arithmetic,
     ] + CommonOptions.all,
@@ -52,14 +56,7 @@ enum RecordCommand {
         withLayers: parsed.has("layers"), arithmetic: try Parity.arithmetic(parsed))
       if parsed.has("full") { options.top = nil }
       if let text = parsed.value("top") {
-        // Ten at least: agreement of the ten greatest needs them.
-        let top = try ValueParser.count(text, option: "top", limit: 1 << 24)
-        guard top >= 10 else {
-          throw TinctureError(
-            .init("argument.count", .usage), "--top is too small", expected: "10 or more",
-            found: text)
-        }
-        options.top = top
+        options.top = try ValueParser.count(text, option: "top", from: leastTop, limit: 1 << 24)
       }
       options.tokenLimit = try Parity.tokenLimit(parsed)
       let checkpoint = try Checkpoint.open(invocation.path)

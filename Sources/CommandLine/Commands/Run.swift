@@ -102,7 +102,8 @@ enum RunCommand {
       guard let value = UInt64(text) else {
         throw TinctureError(
           .init("argument.count", .usage), "--seed is no such number",
-          expected: "a whole number from 0 to 2^64 - 1", found: "'\(text)'")
+          expected: "a whole number from 0 to 2^64 - 1", found: "'\(text)'",
+          advice: "give --seed a number in digits, or leave it out")
       }
       seed = value
     }

@@ -43,7 +43,8 @@ enum TemplateFault {
     case .unsupported:
       "give a template without this construct, or render the conversation elsewhere and pass the text"
     case .value: "check that the template fits a plain conversation of texts"
-    case .limit: nil
+    case .limit:
+      "give a shorter conversation, or a template without such nesting, loops and long texts"
     case .raised: "change the conversation as the template asks"
     }
   }
