@@ -134,17 +134,17 @@ struct PromptTests {
     }
   }
 
-  @Test("--no-parse-special does not go with a template")
-  func parsing() throws {
+  @Test("what a template writes cannot be left out", arguments: ["parse-special", "special"])
+  func parsing(option: String) throws {
     let model = TinyModels.path("gemma3")
     let path = try prompts(#"{"messages": [{"role": "user", "content": "Good day"}]}"#)
     for words in [["Good day", "--chat"], ["--prompts", path]] {
-      let result = try Tool.run(["tokenize", model, "--no-parse-special"] + words)
+      let result = try Tool.run(["tokenize", model, "--no-" + option] + words)
       #expect(result.status == 2 && result.errors.contains("argument.conflict"), "\(result.errors)")
     }
   }
 
-  @Test("ids that are no tokens are not decoded", arguments: ["gemma3", "qwen2", "bert-cased"])
+  @Test("ids that are no tokens are refused", arguments: ["gemma3", "qwen2", "bert-cased"])
   func idsWithoutATextAreRefused(name: String) throws {
     let model = TinyModels.path(name)
     let count = try Tokenizer.open(Checkpoint.open(model)).count
@@ -157,8 +157,10 @@ struct PromptTests {
     let refused = try object(result).member("error")
     #expect(try refused.member("found").string() == "\(count)")
     #expect(try refused.member("expected").string().contains("it has \(count) tokens"))
-    // Without --decode ids are only handed on.
-    #expect(try Tool.run(["tokenize", model, "--prompts", path, "--ids"]).status == 0)
+    for more in [[], ["--ids"]] {
+      let plain = try Tool.run(["tokenize", model, "--prompts", path, "--json"] + more)
+      #expect(plain.status == 3 && plain.output.contains("tokenizer.id"), "\(plain.output)")
+    }
   }
 
   @Test("every tiny checkpoint's file reads as the checkpoint does", arguments: TinyModels.names)

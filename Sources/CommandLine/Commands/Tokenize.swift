@@ -25,7 +25,11 @@ enum TokenizeCommand {
         """),
       .flag("chat", "Take each text as a user's turn and put the model's chat template around it."),
       .flag(
-        "no-special", "Put no tokens around the text (no <bos>, no [CLS] and [SEP])."),
+        "no-special",
+        """
+        Put no tokens around the text (no <bos>, no [CLS] and [SEP]). Not with --chat, nor for messages: their \
+        template writes such tokens.
+        """),
       .flag(
         "no-parse-special",
         """
@@ -69,6 +73,12 @@ enum TokenizeCommand {
         command: invocation.command,
         advice: "leave one out: the control tokens that a chat template writes must be found")
     }
+    guard !parsed.has("chat") || !parsed.has("no-special") else {
+      throw ArgumentParser.usage(
+        "argument.conflict", "--chat and --no-special exclude each other",
+        command: invocation.command,
+        advice: "leave one out: the chat template writes the tokens around a conversation")
+    }
     let model = try Model(invocation.path)
     var prompts: [Prompt] = []
     var file: String?
@@ -99,7 +109,7 @@ enum TokenizeCommand {
       if index % 1024 == 0 { try invocation.cancellation.check() }
       do {
         let list = try model.ids(prompt, parsed)
-        if parsed.has("decode") { try check(list, model.tokenizer) }
+        try check(list, model.tokenizer)
         ids.append(list)
       } catch {
         throw error.at(file: file.map { "\($0), line \(lines[index])" })
@@ -108,7 +118,7 @@ enum TokenizeCommand {
     return outcome(ids, model.tokenizer, invocation, isOne: file == nil)
   }
 
-  /// - Throws: `tokenizer.id` for an id that the vocabulary has no token for: nothing can be written for it.
+  /// - Throws: `tokenizer.id` for an id that the vocabulary has no token for.
   private static func check(_ ids: [Int32], _ tokenizer: Tokenizer) throws(TinctureError) {
     guard let position = ids.firstIndex(where: { tokenizer.text(of: $0) == nil }) else { return }
     let count = tokenizer.count
@@ -162,12 +172,12 @@ enum TokenizeCommand {
     private func conversation(
       _ messages: [ChatMessage], _ parsed: ParsedArguments
     ) throws(TinctureError) -> [Int32] {
-      guard !parsed.has("no-parse-special") else {
+      for option in ["no-parse-special", "no-special"] where parsed.has(option) {
         throw TinctureError(
           .init("argument.conflict", .usage),
-          "--no-parse-special does not go with a conversation",
-          expected: "texts: the control tokens that a chat template writes must be found",
-          advice: "leave --no-parse-special out")
+          "--\(option) does not go with a conversation",
+          expected: "texts: a chat template writes the tokens around them, which must be found",
+          advice: "leave --\(option) out")
       }
       return try chat.get().tokens(messages, addGenerationPrompt: true)
     }
