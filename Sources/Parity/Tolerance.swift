@@ -92,6 +92,14 @@ public struct Tolerance: Sendable {
   /// Limits for weights of files made with an importance matrix, which replace the others of the same key: where some columns
   /// count far more than others, an encoder gives away much of the others.
   package let weightedLimits: [LimitKey: Double]
+  /// Limits for weights stored in one of its types, where the types differ in what is honest; they replace the others of the
+  /// same key.
+  private let typeLimits: [String: TypeLimits]
+
+  private struct TypeLimits: Sendable {
+    let limits: [LimitKey: Double]
+    let weighted: [LimitKey: Double]
+  }
 
   /// Models with fewer weights in their layers' matrices than this are small.
   public static let smallWeightCount: UInt64 = 500_000_000
@@ -139,9 +147,12 @@ public struct Tolerance: Sendable {
     return costs
   }
 
-  /// A limit for weights; `isWeighted`: of a file that an importance matrix led.
-  package func weightLimit(_ key: LimitKey, isWeighted: Bool) -> Double? {
-    isWeighted ? weightedLimits[key] ?? limits[key] : limits[key]
+  /// A limit for weights, for those stored in `type` if it has one of its own; `isWeighted`: of a file that an importance
+  /// matrix led.
+  package func weightLimit(_ key: LimitKey, type: String?, isWeighted: Bool) -> Double? {
+    let own = type.flatMap { typeLimits[$0] }
+    let plain = own?.limits[key] ?? limits[key]
+    return isWeighted ? own?.weighted[key] ?? weightedLimits[key] ?? plain : plain
   }
 
   /// Its file, for errors.
@@ -225,7 +236,7 @@ public struct Tolerance: Sendable {
     let json = try JSON.parse(bytes, file: file, mode: .lenient, code: "tolerance")
     let known = [
       "name", "summary", "storedTypes", "weightError", "limits", "engine", "small", "smallEngine",
-      "weighted",
+      "weighted", "types",
     ]
     for (key, _) in try json.object() {
       let name = try key.string()
@@ -259,6 +270,42 @@ public struct Tolerance: Sendable {
     smallEngineLimits =
       if let node = json["smallEngine"] { try Tolerance.limits(node) } else { [:] }
     weightedLimits = if let node = json["weighted"] { try Tolerance.limits(node) } else { [:] }
+    typeLimits =
+      if let node = json["types"] { try Tolerance.typeLimits(node, of: storedTypes) } else { [:] }
+  }
+
+  private static func typeLimits(_ node: JSON, of storedTypes: [String]) throws(TinctureError)
+    -> [String: TypeLimits]
+  {
+    var all: [String: TypeLimits] = [:]
+    for (key, value) in try node.object() {
+      let type = try key.string()
+      guard storedTypes.contains(type) else {
+        throw key.error(
+          "unknownKey", "not a stored type of this tolerance",
+          expected: storedTypes.joined(separator: ", "), found: type)
+      }
+      var sets: [String: [LimitKey: Double]] = [:]
+      for (name, set) in try value.object() {
+        let name = try name.string()
+        let known = ["limits", "weighted"]
+        guard known.contains(name) else {
+          throw value.error(
+            "unknownKey", "a stored type has no member \"\(name)\"",
+            expected: known.joined(separator: ", "))
+        }
+        sets[name] = try limits(set)
+        // Limits of the whole file, which are asked for without a type, would never be found here.
+        let byType: [LimitKey] = [.blockError, .lengthError, .signError]
+        guard sets[name, default: [:]].keys.allSatisfy(byType.contains) else {
+          throw set.error(
+            "unknownKey", "not a limit that a stored type has of its own",
+            expected: byType.map(\.rawValue).joined(separator: ", "))
+        }
+      }
+      all[type] = TypeLimits(limits: sets["limits"] ?? [:], weighted: sets["weighted"] ?? [:])
+    }
+    return all
   }
 
   private static func limits(_ node: JSON) throws(TinctureError) -> [LimitKey: Double] {
@@ -299,24 +346,25 @@ package struct WeightLimits: Sendable {
     isWeighted: Bool
   ) throws(TinctureError) {
     var isWidened = false
-    func limits(_ keys: [LimitKey], _ tolerance: Tolerance, _ what: String) throws(TinctureError)
+    func limits(_ keys: [LimitKey], _ tolerance: Tolerance, _ type: String?) throws(TinctureError)
       -> [LimitKey: Double]
     {
       var limits: [LimitKey: Double] = [:]
       for key in keys {
-        guard let limit = tolerance.weightLimit(key, isWeighted: isWeighted) else {
-          throw tolerance.lacks([key], for: what)
+        guard let limit = tolerance.weightLimit(key, type: type, isWeighted: isWeighted) else {
+          throw tolerance.lacks([key], for: type.map { " of \($0)" } ?? "")
         }
         limits[key] = limit
-        if let plain = tolerance.limits[key], limit > plain { isWidened = true }
+        let plain = tolerance.weightLimit(key, type: type, isWeighted: false)
+        if let plain, limit > plain { isWidened = true }
       }
       return limits
     }
-    own = try limits(keys, tolerance, "")
+    own = try limits(keys, tolerance, nil)
     var byType: [String: [LimitKey: Double]] = [:]
     for tolerance in typeKeys.isEmpty ? [] : try Tolerance.all() {
       for type in tolerance.storedTypes where types.contains(type) {
-        byType[type] = try limits(typeKeys, tolerance, " of \(type)")
+        byType[type] = try limits(typeKeys, tolerance, type)
       }
     }
     self.byType = byType

@@ -355,6 +355,57 @@ struct MeasureTests {
     #expect(try parsed.member("passed").bool() == false)
   }
 
+  /// Of weights each stored type has its own limit, the same in whatever a file stores beside it, wider where a matrix led.
+  @Test func limitsOfStoredTypes() throws {
+    let all = try Tolerance.all()
+    var count = 0
+    for tolerance in all {
+      for type in tolerance.storedTypes {
+        func limit(_ tolerance: Tolerance, _ isWeighted: Bool) throws -> Double {
+          try WeightLimits(
+            [.blockError], typeKeys: [.blockError], tolerance, types: [type],
+            isWeighted: isWeighted)[.blockError, type]
+        }
+        for other in all where !other.storedTypes.isEmpty {
+          #expect(try limit(other, false) == limit(tolerance, false), "\(type), \(other.name)")
+          #expect(try limit(other, true) == limit(tolerance, true), "\(type), \(other.name)")
+        }
+        guard type.contains("Q") else { continue }
+        count += 1
+        #expect(try limit(tolerance, false) >= 2 && limit(tolerance, false) <= 5, "\(type)")
+        #expect(try limit(tolerance, true) > limit(tolerance, false), "\(type)")
+      }
+    }
+    #expect(count == 12)
+    let named = try Tolerance.named("q5_k_m")
+    #expect(
+      try #require(named.weightLimit(.blockError, type: "Q5_1", isWeighted: true))
+        > #require(named.weightLimit(.blockError, type: "Q5_K", isWeighted: true)))
+  }
+
+  @Test(
+    "members of a tolerance's stored types",
+    arguments: [
+      ("Q4_1: {limits: {blockError: 2}}", "tolerance.unknownKey", "Q4_1"),
+      ("Q4_0: {small: {blockError: 2}}", "tolerance.unknownKey", "\"small\""),
+      ("Q4_0: {limits: {rowError: 2}}", "tolerance.unknownKey", "stored type"),
+      ("Q4_0: {weighted: {meanDivergence: 2}}", "tolerance.unknownKey", "stored type"),
+      ("Q4_0: {limits: {blockError: -2}}", "tolerance.range", "out of range"),
+      ("Q4_0: 2", "tolerance.type", "object"),
+    ])
+  func membersOfStoredTypes(member: String, code: String, word: String) throws {
+    let text =
+      "{name: \"x\", summary: \"\", storedTypes: [\"Q4_0\"], weightError: 0.1, "
+      + "limits: {blockError: 3}, types: {\(member)}}"
+    do {
+      _ = try Tolerance(file: "tolerances/x.json5", bytes: Array(text.utf8))
+      Issue.record("accepted: \(member)")
+    } catch {
+      #expect(error.code.name == code, "\(error)")
+      #expect("\(error)".contains(word), "\(error)")
+    }
+  }
+
   /// Fewer sums of a row leave more to chance: the limit rises as the chi-square distribution's quantile does (11.4 of 8
   /// degrees and 4.3 of 32, by the tail of one in 10^14).
   @Test func limitsOfRowsGoByTheirSums() {
