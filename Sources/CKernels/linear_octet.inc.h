@@ -16,98 +16,55 @@ typedef struct tk_octet {
   float scale[16][8], base[16][8];  // of each sub-block
 } tk_octet;
 
-// Interleaves eight rows of 32 bytes; `out` gets eight bytes for each of 32 columns.
-TK_INLINE void interleave_bytes(const u8x32 *rows, uint8_t (*out)[8]) {
-  u8x32 a[8], b[8];
-#define TK_LOW 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, \
-    22, 54, 23, 55
-#define TK_HIGH 8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47, 24, 56, 25, 57, 26, 58, 27, 59, 28, 60, \
-    29, 61, 30, 62, 31, 63
-#pragma clang loop unroll(full)
-  for (int i = 0; i < 4; ++i) {
-    a[i] = __builtin_shufflevector(rows[i], rows[i + 4], TK_LOW);
-    a[i + 4] = __builtin_shufflevector(rows[i], rows[i + 4], TK_HIGH);
-  }
-  // a[0..3]: elements 0 to 7 of rows i and i + 4, a[4..7]: elements 8 to 15; and 16 further.
-#pragma clang loop unroll(full)
-  for (int h = 0; h < 8; h += 4) {
-#pragma clang loop unroll(full)
-    for (int i = 0; i < 2; ++i) {
-      b[h + i] = __builtin_shufflevector(a[h + i], a[h + i + 2], TK_LOW);
-      b[h + i + 2] = __builtin_shufflevector(a[h + i], a[h + i + 2], TK_HIGH);
-    }
-  }
-#pragma clang loop unroll(full)
-  for (int q = 0; q < 4; ++q) {
-    const u8x32 low = __builtin_shufflevector(b[2 * q], b[2 * q + 1], TK_LOW);
-    const u8x32 high = __builtin_shufflevector(b[2 * q], b[2 * q + 1], TK_HIGH);
-    const u8x16 part[4] = {low.lo, high.lo, low.hi, high.hi};
-    memcpy(out[4 * q], &part[0], 16);
-    memcpy(out[4 * q + 2], &part[1], 16);
-    memcpy(out[4 * q + 16], &part[2], 16);
-    memcpy(out[4 * q + 18], &part[3], 16);
-  }
-#undef TK_LOW
-#undef TK_HIGH
+// Of each half of two vectors the lower, the upper part of the items in turn.
+TK_INLINE u8x32 low_codes(u8x32 a, u8x32 b) {
+  return __builtin_shufflevector(
+      a, b, 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22,
+      54, 23, 55);
 }
 
-// The same for eight rows of 16 halves.
-TK_INLINE void interleave_halves(const u16x16 *rows, uint16_t (*out)[8]) {
-  u16x16 a[8], b[8];
-#define TK_LOW 0, 16, 1, 17, 2, 18, 3, 19, 8, 24, 9, 25, 10, 26, 11, 27
-#define TK_HIGH 4, 20, 5, 21, 6, 22, 7, 23, 12, 28, 13, 29, 14, 30, 15, 31
-#pragma clang loop unroll(full)
-  for (int i = 0; i < 4; ++i) {
-    a[i] = __builtin_shufflevector(rows[i], rows[i + 4], TK_LOW);
-    a[i + 4] = __builtin_shufflevector(rows[i], rows[i + 4], TK_HIGH);
-  }
-#pragma clang loop unroll(full)
-  for (int h = 0; h < 8; h += 4) {
-#pragma clang loop unroll(full)
-    for (int i = 0; i < 2; ++i) {
-      b[h + i] = __builtin_shufflevector(a[h + i], a[h + i + 2], TK_LOW);
-      b[h + i + 2] = __builtin_shufflevector(a[h + i], a[h + i + 2], TK_HIGH);
-    }
-  }
-#pragma clang loop unroll(full)
-  for (int q = 0; q < 4; ++q) {
-    const u16x16 low = __builtin_shufflevector(b[2 * q], b[2 * q + 1], TK_LOW);
-    const u16x16 high = __builtin_shufflevector(b[2 * q], b[2 * q + 1], TK_HIGH);
-    const u16x8 part[4] = {low.lo, high.lo, low.hi, high.hi};
-    memcpy(out[2 * q], &part[0], 16);
-    memcpy(out[2 * q + 1], &part[1], 16);
-    memcpy(out[2 * q + 8], &part[2], 16);
-    memcpy(out[2 * q + 9], &part[3], 16);
-  }
-#undef TK_LOW
-#undef TK_HIGH
+TK_INLINE u8x32 high_codes(u8x32 a, u8x32 b) {
+  return __builtin_shufflevector(
+      a, b, 8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47, 24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29,
+      61, 30, 62, 31, 63);
 }
 
-// Eight vectors of eight floats, rows and columns exchanged.
-TK_INLINE void interleave_floats(const f32x8 *rows, float (*out)[8]) {
-  f32x8 a[8], b[8];
-#pragma clang loop unroll(full)
-  for (int i = 0; i < 4; ++i) {
-    a[i] = __builtin_shufflevector(rows[i], rows[i + 4], 0, 8, 1, 9, 4, 12, 5, 13);
-    a[i + 4] = __builtin_shufflevector(rows[i], rows[i + 4], 2, 10, 3, 11, 6, 14, 7, 15);
-  }
-#pragma clang loop unroll(full)
-  for (int h = 0; h < 8; h += 4) {
-#pragma clang loop unroll(full)
-    for (int i = 0; i < 2; ++i) {
-      b[h + i] = __builtin_shufflevector(a[h + i], a[h + i + 2], 0, 8, 1, 9, 4, 12, 5, 13);
-      b[h + i + 2] = __builtin_shufflevector(a[h + i], a[h + i + 2], 2, 10, 3, 11, 6, 14, 7, 15);
-    }
-  }
-  // b[2 q] holds rows 0 2 4 6 and b[2 q + 1] rows 1 3 5 7: of element q in the low half, of q + 4 in the high one.
-#pragma clang loop unroll(full)
-  for (int q = 0; q < 4; ++q) {
-    const f32x8 low = __builtin_shufflevector(b[2 * q], b[2 * q + 1], 0, 8, 1, 9, 2, 10, 3, 11);
-    const f32x8 high = __builtin_shufflevector(b[2 * q], b[2 * q + 1], 4, 12, 5, 13, 6, 14, 7, 15);
-    v_store(out[q], low);
-    v_store(out[q + 4], high);
-  }
+TK_INLINE u16x16 low_halves(u16x16 a, u16x16 b) {
+  return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 8, 24, 9, 25, 10, 26, 11, 27);
 }
+
+TK_INLINE u16x16 high_halves(u16x16 a, u16x16 b) {
+  return __builtin_shufflevector(a, b, 4, 20, 5, 21, 6, 22, 7, 23, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+
+TK_INLINE f32x8 low_floats(f32x8 a, f32x8 b) { return __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13); }
+
+TK_INLINE f32x8 high_floats(f32x8 a, f32x8 b) { return __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15); }
+
+// Interleaves eight rows of 32 bytes: `out` gets the eight rows' items of each column, column by column. Rows r and
+// r + 4 first, then those two apart, then the even rows with the odd ones.
+#define TK_DEFINE(items, vector) \
+  TK_INLINE void interleave_##items(const vector *rows, void *out) { \
+    vector a[8], b[8]; \
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; ++i) { \
+      a[i] = low_##items(rows[i], rows[i + 4]); \
+      a[i + 4] = high_##items(rows[i], rows[i + 4]); \
+    } \
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < 8; ++i) { \
+      const int first = i / 4 * 4 + i % 2; \
+      b[i] = i % 4 < 2 ? low_##items(a[first], a[first + 2]) : high_##items(a[first], a[first + 2]); \
+    } \
+    _Pragma("clang loop unroll(full)") for (int q = 0; q < 4; ++q) { \
+      const u8x32 low = (u8x32)low_##items(b[2 * q], b[2 * q + 1]); \
+      const u8x32 high = (u8x32)high_##items(b[2 * q], b[2 * q + 1]); \
+      const u8x16 part[4] = {low.lo, high.lo, low.hi, high.hi}; \
+      for (int k = 0; k < 4; ++k) memcpy((uint8_t *)out + 32 * q + 16 * (k % 2) + 128 * (k / 2), &part[k], 16); \
+    } \
+  }
+TK_DEFINE(codes, u8x32)
+TK_DEFINE(halves, u16x16)
+TK_DEFINE(floats, f32x8)
+#undef TK_DEFINE
 
 // Opens `length` elements, at most octet_length of them, of eight rows that are `row_bytes` apart; rows from `valid` on
 // repeat the last valid one.
@@ -155,7 +112,7 @@ TK_INLINE void octet_open(
           scale[r] = tk_load16(row[r]);
           if (has_addend(format)) add[r] = tk_load16(row[r] + 2);
         }
-        interleave_bytes(rows, octet->at.codes);
+        interleave_codes(rows, octet->at.codes);
         const f32x8 factor = v_f16_to_f32(scale);
         v_store(octet->scale[0], factor);
         v_store(octet->base[0], has_addend(format) ? v_f16_to_f32(add) : v_splat(-(float)offset) * factor);
@@ -179,15 +136,15 @@ TK_INLINE void octet_open(
         u8x32 rows[8];
 #pragma clang loop unroll(full)
         for (int r = 0; r < 8; ++r) rows[r] = load32(codes[r] + i);
-        interleave_bytes(rows, octet->at.codes + i);
+        interleave_codes(rows, octet->at.codes + i);
       }
       return;
     }
   }
 }
 
-// Element k of the eight rows, of the sub-block element `from` belongs to. Code times scale has at most 24 bits, so it is
-// exact, fused or not, and the one rounding left is the codecs' own.
+// Element k of the eight rows, of the sub-block element `from` belongs to. Code times scale has at most 24 bits, so it
+// is exact, fused or not, and the one rounding left is the codecs' own.
 TK_INLINE f32x8 octet_floats(const int format, const tk_octet *octet, int k, int from) {
   switch (format) {
     case TK_F32: return v_load(octet->at.floats[k]);
