@@ -371,8 +371,11 @@ package struct WeightLimits: Sendable {
     self.isWidened = isWidened
   }
 
-  /// The file's limit; of one that was not asked for 0.
-  package subscript(key: LimitKey) -> Double { own[key] ?? 0 }
+  /// The file's limit, one of those that were asked for.
+  package subscript(key: LimitKey) -> Double {
+    guard let limit = own[key] else { preconditionFailure("no limit was asked for: \(key)") }
+    return limit
+  }
 
   /// The limit for weights stored in `type`.
   package subscript(key: LimitKey, type: String?) -> Double {

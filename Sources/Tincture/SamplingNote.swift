@@ -15,7 +15,8 @@ extension ParityModel {
     for (index, name) in names.enumerated() where !names[..<index].contains(name) {
       let pair = [own, theirs].map { list in list.first { $0.name == name }?.value }
       guard pair[0] != pair[1] else { continue }
-      words.append("\(name) \(pair[0] ?? "absent"), in the reference \(pair[1] ?? "absent")")
+      let told = pair.map { $0.map { $0.count > 80 ? "\($0.prefix(80))…" : $0 } ?? "absent" }
+      words.append("\(name) \(told[0]), in the reference \(told[1])")
     }
     guard !words.isEmpty else { return nil }
     return "defaults of sampling, which llama.cpp's programs take from the file, differ: "
@@ -30,7 +31,7 @@ extension ParityModel {
         return (entry.key, String(words.drop { $0 != " " }.dropFirst()))
       }
       // Escaped, so that a file cannot move the terminal's cursor.
-      let bytes = JSONValue.string(String(text.text.prefix(80))).serialized(pretty: false)
+      let bytes = JSONValue.string(text.text).serialized(pretty: false)
       return (entry.key, String(decoding: bytes, as: UTF8.self))
     }
   }

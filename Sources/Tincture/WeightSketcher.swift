@@ -231,8 +231,10 @@ struct WeightSketcher {
     let signsAt = codesAt + entry.rowCount * blocks
     let chunk = Self.rowsPerChunk(columns)
     let about = about
-    let lengthLimit = limits[.lengthError, type?.description]
-    let signLimit = limits[.signError, type?.description]
+    // Packs before version 3 keep nothing of the parts of rows, and nothing limits them.
+    let partLimits = runs.map { _ in
+      (length: limits[.lengthError, type?.description], sign: limits[.signError, type?.description])
+    }
     var parts = [Results](repeating: Results(), count: (entry.rowCount + chunk - 1) / chunk)
     let outcome = parts.withUnsafeMutableBufferPointer { buffer in
       let out = Unchecked(buffer)
@@ -249,9 +251,9 @@ struct WeightSketcher {
             part.rows.add(
               rowCost.ratio(sketch, ownSketch), rowLimit, place: "\(place.name), row \(row)",
               tensor: place.name, stage: place.stage)
-            guard let runs else { continue }
+            guard let runs, let partLimits else { continue }
             part.lengths.add(
-              rowCost.lengthRatio(sketch, ownSketch), lengthLimit,
+              rowCost.lengthRatio(sketch, ownSketch), partLimits.length,
               place: "\(place.name), row \(row)", tensor: place.name, stage: place.stage)
             let kept = RunCheck.Kept(
               square: sketch.first ?? 0,
@@ -263,11 +265,11 @@ struct WeightSketcher {
             }
             runs.compare(values[index, columns], with: kept, &scratch) { ratio, block in
               part.lengths.add(
-                ratio, lengthLimit, place: words(block, RunSketchDescription.blockLength),
+                ratio, partLimits.length, place: words(block, RunSketchDescription.blockLength),
                 tensor: place.name, stage: place.stage)
             } sign: { ratio, run in
               part.signs.add(
-                ratio, signLimit, place: words(run, runs.sketch.about.length),
+                ratio, partLimits.sign, place: words(run, runs.sketch.about.length),
                 tensor: place.name, stage: place.stage)
             }
           }
