@@ -71,7 +71,13 @@ static void single_decoded(
         for (int k = 0; k < group; k += single_ROWS) {
           single_fill(format, w + k * row_bytes, row_bytes, group - k, length, panel + k * length);
         }
-        for (int64_t t = 0; t < count; t += SINGLE_TOKENS) {
+        // Asks for the panel to come, a share of its rows with each few tokens: decoding it would wait for memory.
+        const int64_t left = rows - r - group, next = left < SINGLE_PANEL ? left : SINGLE_PANEL;
+        for (int64_t t = 0, asked = 0; t < count; t += SINGLE_TOKENS) {
+          for (; asked * count < next * (t + SINGLE_TOKENS) && asked < next; ++asked) {
+            const uint8_t *ahead = w + (group + asked) * row_bytes;
+            for (int64_t b = 0; b < stored_bytes(format, length); b += 64) __builtin_prefetch(ahead + b);
+          }
           const int valid = count - t < SINGLE_TOKENS ? (int)(count - t) : SINGLE_TOKENS;
           for (int k = 0; k < group; k += single_ROWS) {
             single_tile(

@@ -66,10 +66,11 @@ static __attribute__((noinline)) void TILE_(tile)(
 TK_INLINE void TILE_(fill_format)(
     const int format, const uint8_t *weights, int64_t row_bytes, int rows, int64_t length, TILE_REAL *panel) {
   tk_octet octet;
-  for (int first = 0; first < TILE_(ROWS); first += 8) {
-    const int valid = first < rows ? rows - first : 0;
-    for (int64_t i = 0; i < length; i += octet_length(format)) {
-      const int64_t left = length - i < octet_length(format) ? length - i : octet_length(format);
+  // Both eights of a piece before the next piece: a line of the panel is in the first cache until it is whole.
+  for (int64_t i = 0; i < length; i += octet_length(format)) {
+    const int64_t left = length - i < octet_length(format) ? length - i : octet_length(format);
+    for (int first = 0; first < TILE_(ROWS); first += 8) {
+      const int valid = first < rows ? rows - first : 0;
       if (valid) {
         octet_open(
             format, weights + first * row_bytes + stored_bytes(format, i), row_bytes, valid, left, &octet);

@@ -50,8 +50,9 @@ public struct StageRows {
 public struct LayerMajor {
   /// Tokens that go through a layer together.
   static let tileLength = 512
-  /// Most bytes of logits at one time.
-  static let outputLimit = 64 << 20
+  /// Most bytes of logits at one time, where memory is short and where there is enough. A head's rows are decoded once
+  /// for each such chunk.
+  static let outputLimits = 64 << 20...128 << 20
 
   private let model: RuntimeModel
   private let arithmetic: Arithmetic
@@ -117,9 +118,11 @@ public struct LayerMajor {
     try show(0)
     let longest = sequences.reduce(0) { max($0, $1.count) }
     try layers(sequences, starts, longest, hidden, store, show)
+    let (least, most) = (Self.outputLimits.lowerBound, Self.outputLimits.upperBound)
+    let outputLimit = min(most, max(least, (memory.limit - memory.held) / 8))
     let outputs = try Outputs(
       model, arithmetic: arithmetic, store: store, team: team, memory: memory,
-      rowLimit: min(longest, max(1, Self.outputLimit / (4 * graph.vocabulary))))
+      rowLimit: min(longest, max(1, outputLimit / (4 * graph.vocabulary))))
     if outputs.hasFinalNorm {
       for (index, ids) in sequences.enumerated() {
         outputs.normalize(hidden.base + starts[index] * graph.width, count: ids.count)
