@@ -6,7 +6,7 @@
 #define TK_BF16_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma")))
 
 // BF16_AHEAD: bytes that prefetching runs ahead with a single token.
-enum { BF16_ROWS = 4, BF16_TOKENS = 6, BF16_PANEL = 32, BF16_AHEAD = 8192 };
+enum { BF16_ROWS = 4, BF16_TOKENS = 6, BF16_PANEL = 32, BF16_AHEAD = 4096 };
 
 // `count` rows times `tokens` tokens, all columns; tokens from `valid` on repeat the last valid one.
 static inline __attribute__((always_inline)) TK_BF16_TARGET void bf16_tile(
@@ -66,10 +66,11 @@ static TK_BF16_TARGET void multiply_bf16(
     for (int64_t t = 0; t < in->count;) {
       const int valid = in->count - t < BF16_TOKENS ? (int)(in->count - t) : BF16_TOKENS;
       for (int64_t r = first; r < end;) {
-        const int four = end - r >= BF16_ROWS;
+        // A single token takes row after row: reading the bytes in order is faster (linear_few.inc.h).
+        const int four = end - r >= BF16_ROWS && valid > 1;
         const uint8_t *w = weights + r * row_bytes;
-        if (four && valid == 1) {
-          bf16_tile(BF16_ROWS, 1, w, row_bytes, in, t, 1, out + r, stride);
+        if (valid == 1) {
+          bf16_tile(1, 1, w, row_bytes, in, t, 1, out + r, stride);
         } else if (four) {
           bf16_tile(BF16_ROWS, BF16_TOKENS, w, row_bytes, in, t, valid, out + r, stride);
         } else {

@@ -41,9 +41,9 @@ TK_INLINE void engine_blocks(
 
 #if defined(TK_LINEAR_AVX512)
 #include "linear_bf16_avx512.inc.h"
-#include "linear_few_avx512.inc.h"
-#elif defined(TK_LINEAR_AVX2)
-#include "linear_few_avx2.inc.h"
+#endif
+#if defined(TK_LINEAR_AVX2)
+#include "linear_few.inc.h"
 #else
 #define few_blocks engine_blocks
 #endif

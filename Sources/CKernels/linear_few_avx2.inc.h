@@ -1,25 +1,12 @@
-// Engine arithmetic for one token with AVX2: weight bytes are read once, in place, and never stored unpacked.
+// Engine arithmetic for one token with AVX2 (linear_few.inc.h).
 //
 // 32 codes make a vector. Unsigned ones are multiplied as they are and what their offset adds is taken away by the
 // token's sums; signed ones lend their sign to the quants (256 unsigned codes would overflow the 16 bits of a pair of
 // products). The sub-blocks' scales of a super-block are integers and come in as such; all its sums are exact.
 
-// Most rows side by side; bytes that prefetching runs ahead.
-enum { FEW_ROWS = 4, FEW_AHEAD = 4096 };
-
-// Rows side by side, which share what depends on the token only. Where one row keeps the units busy, reading the bytes
-// in order is faster.
-TK_INLINE int few_rows(const int format) { return block_length(format) == 256 || format == TK_Q8_0 ? 1 : FEW_ROWS; }
-
 TK_INLINE __m256i few_load32(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 
 TK_INLINE __m128i few_load16(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
-
-// Asks for the bytes that will be read some rows later: rows are too short for the processor to see a stream.
-TK_INLINE void few_ahead(const int format, const uint8_t *p, int64_t row_bytes) {
-  const int64_t rows = row_bytes * few_rows(format);
-  _mm_prefetch((const char *)p + (rows < FEW_AHEAD ? FEW_AHEAD : rows), _MM_HINT_T0);
-}
 
 // Whether codes are given with their sign.
 TK_INLINE int few_signed(const int format) { return code_offset(format) == 128; }
@@ -61,8 +48,12 @@ TK_INLINE float few_sum(__m256 a) {
 
 // One token times `count` rows of blocks of 32.
 TK_INLINE void few_rows32(
-    const int format, const int count, const uint8_t *weights, int64_t row_bytes, int64_t width, const int8_t *quants,
-    const float *scales, const float *offsets, float *out) {
+    const int format, const int count, const uint8_t *weights, int64_t row_bytes, const tk_inputs *in, int64_t token,
+    float *out) {
+  const int64_t width = in->width;
+  const int8_t *quants = in->quants + token * width;
+  const float *scales = in->scales + token * width / 32;
+  const float *offsets = has_addend(format) ? in->offsets + token * width / 32 : NULL;
   const int bytes = block_bytes(format);
   const __m256i ones = _mm256_set1_epi16(1);
   __m256 total[FEW_ROWS];
@@ -78,12 +69,12 @@ TK_INLINE void few_rows32(
     }
 #pragma clang loop unroll(full)
     for (int r = 0; r < count; ++r) {
-      const uint8_t *in = weights + r * row_bytes + b * bytes;
-      few_ahead(format, in, row_bytes);
-      __m256i dot = _mm256_madd_epi16(few_pairs(format, few_block(format, in), q), ones);
+      const uint8_t *block = weights + r * row_bytes + b * bytes;
+      few_ahead(format, block, row_bytes);
+      __m256i dot = _mm256_madd_epi16(few_pairs(format, few_block(format, block), q), ones);
       if (code_offset(format) != 0 && !few_signed(format)) dot = _mm256_sub_epi32(dot, above);
-      total[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_set1_ps(half_at(in) * dy), total[r]);
-      if (has_addend(format)) add[r] = __builtin_fmaf(half_at(in + 2), offsets[b], add[r]);
+      total[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_set1_ps(half_at(block) * dy), total[r]);
+      if (has_addend(format)) add[r] = __builtin_fmaf(half_at(block + 2), offsets[b], add[r]);
     }
   }
 #pragma clang loop unroll(full)
@@ -180,8 +171,12 @@ TK_INLINE __m256i few_sums(const int32_t *sums) {
 
 // One token times `count` rows of super-blocks.
 TK_INLINE void few_rows256(
-    const int format, const int count, const uint8_t *weights, int64_t row_bytes, int64_t width, const int8_t *quants,
-    const float *scales, const int32_t *sums, float *out) {
+    const int format, const int count, const uint8_t *weights, int64_t row_bytes, const tk_inputs *in, int64_t token,
+    float *out) {
+  const int64_t width = in->width;
+  const int8_t *quants = in->quants + token * width;
+  const float *scales = in->scales + token * width / 256;
+  const int32_t *sums = in->sums + token * width / 16;
   const int bytes = block_bytes(format);
   __m256 total[FEW_ROWS];
 #pragma clang loop unroll(full)
@@ -191,14 +186,14 @@ TK_INLINE void few_rows256(
     const __m256i group = few_sums(sums + 16 * b);
 #pragma clang loop unroll(full)
     for (int r = 0; r < count; ++r) {
-      const uint8_t *in = weights + r * row_bytes + b * bytes;
-      for (int i = 0; i < bytes; i += 64) few_ahead(format, in + i, row_bytes);
+      const uint8_t *block = weights + r * row_bytes + b * bytes;
+      for (int i = 0; i < bytes; i += 64) few_ahead(format, block + i, row_bytes);
       float d, dmin = 0;
-      few_super(format, in, &d, &dmin);
-      __m256i mins = _mm256_setzero_si256(), scale = few_scales(format, in, &mins), dot = _mm256_setzero_si256();
+      few_super(format, block, &d, &dmin);
+      __m256i mins = _mm256_setzero_si256(), scale = few_scales(format, block, &mins), dot = _mm256_setzero_si256();
 #pragma clang loop unroll(full)
       for (int c = 0; c < 8; ++c) {
-        __m256i pairs = few_pairs(format, few_part(format, in, c), few_load32(q + 32 * c));
+        __m256i pairs = few_pairs(format, few_part(format, block, c), few_load32(q + 32 * c));
         __m256i factor = _mm256_shuffle_epi8(scale, _mm256_set1_epi16((short)(2 * c | (2 * c + 1) << 8)));
         dot = _mm256_add_epi32(dot, _mm256_madd_epi16(pairs, factor));
       }
@@ -215,35 +210,4 @@ TK_INLINE void few_rows256(
   }
 #pragma clang loop unroll(full)
   for (int r = 0; r < count; ++r) out[r] = few_sum(total[r]);
-}
-
-TK_INLINE void few_blocks(
-    const int format, const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out, int64_t stride) {
-  const int64_t row_bytes = stored_bytes(format, in->width), width = in->width;
-  for (int64_t t = 0; t < in->count; ++t) {
-    const int8_t *quants = in->quants + t * width;
-    float *to = out + t * stride;
-    for (int64_t r = 0; r < rows;) {
-      const int few = rows - r >= few_rows(format);
-      const uint8_t *w = weights + r * row_bytes;
-      if (block_length(format) == 32) {
-        const float *scales = in->scales + t * width / 32;
-        const float *offsets = has_addend(format) ? in->offsets + t * width / 32 : NULL;
-        if (few) {
-          few_rows32(format, few_rows(format), w, row_bytes, width, quants, scales, offsets, to + r);
-        } else {
-          few_rows32(format, 1, w, row_bytes, width, quants, scales, offsets, to + r);
-        }
-      } else {
-        const float *scales = in->scales + t * width / 256;
-        const int32_t *sums = in->sums + t * width / 16;
-        if (few) {
-          few_rows256(format, few_rows(format), w, row_bytes, width, quants, scales, sums, to + r);
-        } else {
-          few_rows256(format, 1, w, row_bytes, width, quants, scales, sums, to + r);
-        }
-      }
-      r += few ? few_rows(format) : 1;
-    }
-  }
 }

@@ -1,11 +1,7 @@
-// Engine arithmetic for one token with AVX-512: weight bytes are read once, in place, and never stored unpacked.
+// Engine arithmetic for one token with AVX-512 (linear_few.inc.h).
 //
 // 64 codes make a vector; a dot instruction adds four products into each of its 16 lanes, starting from the
 // offset's part. Lanes become F32, times the scales of their sub-blocks, and are summed at the end of the row.
-// FEW_ROWS rows go side by side and share what depends on the token only.
-
-// Rows side by side; bytes that prefetching runs ahead.
-enum { FEW_ROWS = 4, FEW_AHEAD = 16384 };
 
 TK_INLINE __m512i few_join(__m256i a, __m256i b) { return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1); }
 
@@ -33,12 +29,6 @@ TK_INLINE __m512i few_levels(__m512i index) {
       1, 24, 45, 63, 79, 93, 106, 118, (char)129, (char)141, (char)153, (char)166, (char)181, (char)197, (char)217,
       (char)241);
   return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), index);
-}
-
-// Asks for the bytes that will be read some rows later: rows are too short for the processor to see a stream.
-TK_INLINE void few_ahead(const uint8_t *p, int64_t row_bytes) {
-  const int64_t distance = row_bytes * FEW_ROWS < FEW_AHEAD ? FEW_AHEAD / row_bytes * row_bytes : FEW_ROWS * row_bytes;
-  _mm_prefetch((const char *)p + distance, _MM_HINT_T0);
 }
 
 // Codes of two blocks of 32.
@@ -82,8 +72,12 @@ TK_INLINE __m512i few_start(const int format, __m512i quants) {
 
 // One token times `count` rows of blocks of 32.
 TK_INLINE void few_rows32(
-    const int format, const int count, const uint8_t *weights, int64_t row_bytes, int64_t width, const int8_t *quants,
-    const float *scales, const float *offsets, float *out) {
+    const int format, const int count, const uint8_t *weights, int64_t row_bytes, const tk_inputs *in, int64_t token,
+    float *out) {
+  const int64_t width = in->width;
+  const int8_t *quants = in->quants + token * width;
+  const float *scales = in->scales + token * width / 32;
+  const float *offsets = has_addend(format) ? in->offsets + token * width / 32 : NULL;
   const int bytes = block_bytes(format);
   __m512 total[FEW_ROWS];
 #pragma clang loop unroll(full)
@@ -99,7 +93,8 @@ TK_INLINE void few_rows32(
 #pragma clang loop unroll(full)
     for (int r = 0; r < count; ++r) {
       const uint8_t *a = weights + r * row_bytes + i / 32 * bytes, *b = a + bytes;
-      few_ahead(a, row_bytes);
+      few_ahead(format, a, row_bytes);
+      if (2 * bytes > 64) few_ahead(format, b, row_bytes);
       __m512i dot = _mm512_dpbusd_epi32(start, few_pair(format, a, b), q);
       __m512 factor = _mm512_mul_ps(few_two_halves(a, b), dy);
       total[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), factor, total[r]);
@@ -208,8 +203,12 @@ TK_INLINE __m512i few_part(const int format, const uint8_t *in, const int part) 
 
 // One token times `count` rows of super-blocks.
 TK_INLINE void few_rows256(
-    const int format, const int count, const uint8_t *weights, int64_t row_bytes, int64_t width, const int8_t *quants,
-    const float *scales, const float *offsets, float *out) {
+    const int format, const int count, const uint8_t *weights, int64_t row_bytes, const tk_inputs *in, int64_t token,
+    float *out) {
+  const int64_t width = in->width;
+  const int8_t *quants = in->quants + token * width;
+  const float *scales = in->scales + token * width / 256;
+  const float *offsets = has_addend(format) ? in->offsets + token * width / 16 : NULL;
   const int bytes = block_bytes(format), by16 = sub_length(format) == 16;
   const __m512i even = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 14, 12, 10, 8, 6, 4, 2, 0);
   const __m512i lanes16 = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
@@ -235,11 +234,12 @@ TK_INLINE void few_rows256(
     }
 #pragma clang loop unroll(full)
     for (int r = 0; r < count; ++r) {
-      const uint8_t *in = weights + r * row_bytes + b * bytes;
-      __m512 add, scale = few_scales(format, in, &add), sum = _mm512_setzero_ps();
+      const uint8_t *block = weights + r * row_bytes + b * bytes;
+      for (int i = 0; i < bytes; i += 64) few_ahead(format, block + i, row_bytes);
+      __m512 add, scale = few_scales(format, block, &add), sum = _mm512_setzero_ps();
 #pragma clang loop unroll(full)
       for (int p = 0; p < 4; ++p) {
-        __m512i dot = _mm512_dpbusd_epi32(start[p], few_part(format, in, p), q[p]);
+        __m512i dot = _mm512_dpbusd_epi32(start[p], few_part(format, block, p), q[p]);
         __m512i lanes = by16 ? _mm512_add_epi32(lanes16, _mm512_set1_epi32(4 * p))
                              : _mm512_add_epi32(lanes32, _mm512_set1_epi32(2 * p));
         sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_permutexvar_ps(lanes, scale), sum);
@@ -250,30 +250,4 @@ TK_INLINE void few_rows256(
   }
 #pragma clang loop unroll(full)
   for (int r = 0; r < count; ++r) out[r] = _mm512_reduce_add_ps(total[r]);
-}
-
-TK_INLINE void few_blocks(
-    const int format, const uint8_t *weights, int64_t rows, const tk_inputs *in, float *out, int64_t stride) {
-  const int64_t row_bytes = stored_bytes(format, in->width), width = in->width;
-  const int64_t block = block_length(format), group = block == 256 ? 16 : 32;
-  for (int64_t t = 0; t < in->count; ++t) {
-    const int8_t *quants = in->quants + t * width;
-    const float *scales = in->scales + t * width / block, *offsets = in->offsets + t * width / group;
-    float *to = out + t * stride;
-    int64_t r = 0;
-    for (; r + FEW_ROWS <= rows; r += FEW_ROWS) {
-      if (block == 32) {
-        few_rows32(format, FEW_ROWS, weights + r * row_bytes, row_bytes, width, quants, scales, offsets, to + r);
-      } else {
-        few_rows256(format, FEW_ROWS, weights + r * row_bytes, row_bytes, width, quants, scales, offsets, to + r);
-      }
-    }
-    for (; r < rows; ++r) {
-      if (block == 32) {
-        few_rows32(format, 1, weights + r * row_bytes, row_bytes, width, quants, scales, offsets, to + r);
-      } else {
-        few_rows256(format, 1, weights + r * row_bytes, row_bytes, width, quants, scales, offsets, to + r);
-      }
-    }
-  }
 }

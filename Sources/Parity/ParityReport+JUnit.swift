@@ -1,7 +1,8 @@
 import TinctureCore
 
 extension ParityReport {
-  /// JUnit XML as continuous integrations read it: one test case a limit and one a reading check, UTF-8.
+  /// JUnit XML as continuous integrations read it: one test case a limit and one a reading check,
+  /// then the notes, a line each; UTF-8.
   ///
   /// - Parameter seconds: how long the comparison took.
   package func junit(seconds: Double) -> [UInt8] {
@@ -37,6 +38,10 @@ extension ParityReport {
       }
     }
     lines += reading.map { $0.testCase }
+    if !notes.isEmpty {
+      let text = notes.map { Markup.escaped($0) }.joined(separator: "\n")
+      lines.append("    <system-out>\(text)</system-out>")
+    }
     lines += ["  </testsuite>", "</testsuites>"]
     return Array((lines.joined(separator: "\n") + "\n").utf8)
   }

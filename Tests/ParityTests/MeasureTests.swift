@@ -343,12 +343,15 @@ struct MeasureTests {
     let side = ParityReport.Side(rows.description(top: 100), path: "made up")
     let report = ParityReport(
       reference: side, candidate: side, prompts: pack.prompts, measures: measures, verdict: verdict,
-      reading: [], skipFirst: 0, notes: [], tokenText: { _ in nil })
+      reading: [], skipFirst: 0, notes: ["a < b", "another"], tokenText: { _ in nil })
     let page = String(decoding: report.html(), as: UTF8.self)
     #expect(page.contains("not a number") && page.contains("FAIL"))
     let junit = report.junit(seconds: 1)
     #expect(XMLParser(data: Data(junit)).parse())
     #expect(String(decoding: junit, as: UTF8.self).contains("not a number"))
+    #expect(
+      String(decoding: junit, as: UTF8.self).contains(
+        "    <system-out>a &lt; b\nanother</system-out>\n  </testsuite>"))
     let json = JSONValue.object(report.json(withPositions: true)).serialized(pretty: false)
     let parsed = try JSON.parse(json, file: "report")
     #expect(try parsed.member("divergence").member("mean").kind == .null)
