@@ -14,13 +14,16 @@ memory holds one prompt. What a pack keeps of the weights is read by `Reader.wei
 
 `record` lets transformers compute (eager attention, float32 unless --dtype says otherwise) and read the texts: `verify`
 then holds a file's own tokenizer against transformers' ids. It says nothing about what the tokenizer is made of. Run it with
-the environment of `tools/python.sh golden`. `export` and `show` need numpy and libzstd only.
+the environment of `tools/python.sh golden`. `export` and `show` need numpy and libzstd only. FILE holds a prompt a line,
+{"text": …}, {"messages": […]} or {"ids": […]}; what `tincture record` refuses of it is refused here, with the same status.
 
-An existing output is replaced with `--force` only. Exit status: 0 done, 2 usage, 3 an input that is damaged or cannot be read,
-4 something that is not supported or not installed, 5 an output that cannot be written.
+An existing output is replaced with `--force` only, and a file that is read, or stands in CHECKPOINT, never. Exit status: 0
+done, 2 usage (a prompt longer than the model's context too), 3 an input that is damaged or cannot be read, 4 something that
+is not supported or not installed, 5 an output that cannot be written.
 """
 
 import argparse
+import contextlib
 import ctypes
 import ctypes.util
 import hashlib
@@ -40,6 +43,11 @@ SKIPPABLE, LIMIT = 0x184D2A50, 1 << 26
 # Weights of a block whose length is kept.
 BLOCK = 32
 KINDS = ("hidden", "pooled", "pooler", "scores")
+# Limits of `tincture record`: of token ids, of --tokens and --top.
+ID_LIMIT, TOKENS, TOP = 1 << 31, (1, 1 << 22), (10, 1 << 24)
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+# Stands for a part of a picture in texts of Gemma 3.
+PICTURE = "<image_soft_token>"
 
 
 class PackError(Exception):
@@ -50,20 +58,68 @@ class PackError(Exception):
         self.status = status
 
 
-def check_output(options, path):
-    """Before anything is computed: whether the output's name is free."""
+def expect(condition, where, expected, value, status=3):
+    """Of something that was read from JSON."""
+    if not condition:
+        found = json.dumps(value)
+        raise PackError(f"{where}: expected {expected}, found {found if len(found) <= 60 else found[:59] + '…'}", status)
+
+
+@contextlib.contextmanager
+def blaming(what, status=3):
+    """Whatever a library raises over an input, in one line."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise PackError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}", status) from error
+
+
+def check_output(options, path, inputs):
+    """Before anything is computed: whether the output's name is free, and none of the inputs under another name."""
     path = Path(path)
     if path.is_dir():
         raise PackError(f"{path} is a folder: name a file", 5)
     if not path.parent.is_dir():
         raise PackError(f"there is no folder {path.parent}: create it first", 5)
+    for name in (path, partial(path)):
+        for taken in inputs:
+            if os.path.exists(name) and os.path.samefile(name, taken):
+                raise PackError(f"{name}: expected a file that is not read, found the same as {taken}: give another name", 5)
     if path.exists() and not options.force:
         raise PackError(f"{path} exists: give --force to replace it, or another name", 5)
+
+
+def partial(path):
+    """The name of an output that is not whole yet."""
+    return f"{path}.partial"
+
+
+@contextlib.contextmanager
+def whole(output):
+    """An output that gets its name when it is whole; of what is not, nothing stays."""
+    try:
+        yield output
+        output.close()
+    except BaseException:
+        output.file.close()
+        os.unlink(output.partial)
+        raise
+    os.replace(output.partial, output.path)
+
+
+def tell(path, what):
+    print(f"wrote {path}  {os.path.getsize(path):,} bytes: {what}")
+
+
+def counted(number, word):
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def check_input(path, what):
     if not Path(path).exists():
         raise PackError(f"{path}: there is no such {what}: check the name")
+    if Path(path).is_dir():
+        raise PackError(f"{path} is a folder: name a {what}")
 
 
 class Zstd:
@@ -115,8 +171,6 @@ def words(content, dtype):
 class Reader:
     def __init__(self, path):
         check_input(path, "pack")
-        if Path(path).is_dir():
-            raise PackError(f"{path} is a folder: name a pack of `tincture record`")
         self.file = open(path, "rb")
         size = os.fstat(self.file.fileno()).st_size
         head = self.file.read(24)
@@ -227,38 +281,25 @@ class Archive:
     """An .npz file written array by array."""
 
     def __init__(self, path):
-        self.path, self.partial, self.count = path, f"{path}.partial", 0
-        self.zip = zipfile.ZipFile(self.partial, "w", zipfile.ZIP_DEFLATED, True, compresslevel=1)
+        self.path, self.partial, self.count = path, partial(path), 0
+        self.file = zipfile.ZipFile(self.partial, "w", zipfile.ZIP_DEFLATED, True, compresslevel=1)
 
     def add(self, name, array):
-        with self.zip.open(name + ".npy", "w", force_zip64=True) as entry:
+        with self.file.open(name + ".npy", "w", force_zip64=True) as entry:
             np.lib.format.write_array(entry, np.asanyarray(array))
         self.count += 1
 
     def close(self):
-        self.zip.close()
-        os.replace(self.partial, self.path)
-
-    def abandon(self):
-        self.zip.close()
-        os.unlink(self.partial)
+        self.file.close()
 
 
 def export(options):
     pack = Reader(options.pack)
-    check_output(options, options.out)
-    if os.path.exists(options.out) and os.path.samefile(options.pack, options.out):
-        raise PackError("the output is the pack itself: give another name", 5)
-    archive = Archive(options.out)
-    try:
+    check_output(options, options.out, [options.pack])
+    with whole(Archive(options.out)) as archive:
         count = export_arrays(pack, archive)
-    except BaseException:
-        archive.abandon()
-        raise
-    archive.close()
     prompts, tokens = len(pack.index["prompts"]), sum(p["tokenCount"] for p in pack.index["prompts"])
-    print(f"wrote {options.out}  {os.path.getsize(options.out):,} bytes: {count} arrays of {prompts} "
-          f"prompt{'' if prompts == 1 else 's'}, {tokens:,} tokens")
+    tell(options.out, f"{counted(count, 'array')} of {counted(prompts, 'prompt')}, {counted(tokens, 'token')}")
 
 
 def export_arrays(pack, archive):
@@ -308,7 +349,7 @@ def show(options):
 
 class Writer:
     def __init__(self, path):
-        self.path, self.partial = path, f"{path}.partial"
+        self.path, self.partial, self.index = path, partial(path), None
         self.file = open(self.partial, "wb")
         self.file.write(struct.pack("<II", SKIPPABLE, 16) + b"TINCPACK" + struct.pack("<II", 1, 0))
 
@@ -320,14 +361,13 @@ class Writer:
         return {**members, "at": at, "bytes": len(stored), "holds": len(content),
                 "sha256": hashlib.sha256(content).hexdigest()}
 
-    def finish(self, index):
-        frame = self.frame(json.dumps(index, ensure_ascii=False, separators=(",", ":")).encode())
+    def close(self):
+        frame = self.frame(json.dumps(self.index, ensure_ascii=False, separators=(",", ":")).encode())
         self.file.write(struct.pack("<IIQQQ", SKIPPABLE, 64, frame["at"], frame["bytes"], frame["holds"])
                         + bytes.fromhex(frame["sha256"]) + b"TINCPEND")
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()
-        os.replace(self.partial, self.path)
 
 
 def split_mix_signs(numbers, seed):
@@ -455,8 +495,14 @@ def model_digest(folder):
     return digest.hexdigest(), sorted(types, key=types.get, reverse=True)
 
 
-ARCHITECTURES = {"gemma": "gemma", "gemma2": "gemma2", "gemma3": "gemma3", "gemma3_text": "gemma3", "bert": "bert",
-                 "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+# llama.cpp's names by the class or, for all its others, the type of transformers' model.
+ARCHITECTURES = {"Gemma3TextModel": "gemma-embedding", "gemma": "gemma", "gemma2": "gemma2", "gemma3": "gemma3",
+                 "gemma3_text": "gemma3", "bert": "bert", "llama": "llama", "mistral": "llama", "qwen2": "qwen2",
+                 "qwen3": "qwen3"}
+
+
+def architecture(cls, model_type):
+    return ARCHITECTURES.get(cls) or ARCHITECTURES.get(model_type, model_type)
 
 
 def pieces_of(tokenizer, ids):
@@ -471,133 +517,229 @@ def pieces_of(tokenizer, ids):
     return pieces
 
 
-def prompts_of(path, tokenizer, limit):
-    """(text or None, its form or None, whether ids were cut off, ids, pieces) of each line."""
+def prompts_of(path):
+    """(where it stands, kind, value) of each prompt of a file, without a model."""
+    check_input(path, "file of prompts")
+    with blaming(path):
+        content = Path(path).read_bytes()
     result = []
-    for number, line in enumerate(open(path, encoding="utf-8"), 1):
-        if not line.strip():
-            continue
-        try:
-            (kind, value), = json.loads(line).items()
-        except (ValueError, AttributeError):
-            raise PackError(f'{path}, line {number}: expected one of {{"text": …}}, {{"messages": […]}} and {{"ids": […]}}')
-        text = form = None
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        if line.strip(b" \t\r"):
+            result.append(prompt_of(f"{path}, line {number}", line))
+    if not result:
+        raise PackError(f'{path}: expected lines such as {{"text": "Hello"}}, {{"messages": […]}} or {{"ids": [1, 2]}}, '
+                        f'found {"blank lines only" if content else "an empty file"}')
+    return result
+
+
+def prompt_of(where, line):
+    try:
+        root = json.loads(line.decode(), object_pairs_hook=unique)
+        json.dumps(root, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        found = str(error)
+        if isinstance(error, json.JSONDecodeError):
+            found = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
+        elif isinstance(error, UnicodeEncodeError):
+            found = f"half of a pair of surrogates, {json.dumps(error.object[error.start])}"
+        raise PackError(f"{where}: expected a JSON object in UTF-8, found: {found}") from error
+    kinds = 'one of {"text": …}, {"messages": […]} and {"ids": […]}'
+    expect(isinstance(root, dict) and len(root) == 1, where, kinds, root)
+    (kind, value), = root.items()
+    expect(kind in ("text", "messages", "ids"), where, kinds, root)
+    within = f"{where}, {kind}"
+    if kind == "text":
+        expect(isinstance(value, str), within, "a string", value)
+        return where, kind, value
+    one = "a token id" if kind == "ids" else "a message"
+    expect(isinstance(value, list) and value, within, f"a list with at least {one}", value)
+    for number, element in enumerate(value):
         if kind == "ids":
-            ids = [int(i) for i in value]
+            expect(type(element) is int and 0 <= element < ID_LIMIT, f"{within}[{number}]",
+                   f"a whole number from 0 to {ID_LIMIT - 1}", element)
         else:
-            if tokenizer is None:
-                raise PackError(f"{path}, line {number}: the checkpoint has no tokenizer, give ids")
-            if kind == "text":
-                text, form = value, "text"
-                ids = tokenizer(text)["input_ids"]
-            elif kind == "messages":
-                text = tokenizer.apply_chat_template(value, tokenize=False, add_generation_prompt=True)
-                form = "conversation"
-                ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-            else:
-                raise PackError(f"{path}, line {number}: {kind} is none of text, messages and ids")
+            check_message(f"{within}[{number}]", element)
+    return where, kind, value
+
+
+def unique(pairs):
+    """The members of an object, each with a name of its own."""
+    result = {}
+    for name, value in pairs:
+        if name in result:
+            raise ValueError(f"the key {json.dumps(name)} stands twice in one object")
+        result[name] = value
+    return result
+
+
+def check_message(where, message):
+    role, content = members(where, message, "role", "content")
+    expect(isinstance(role, str) and role, f"{where}.role", "a string that is not empty", role)
+    if not isinstance(content, list):
+        expect(isinstance(content, str), f"{where}.content", "a string or a list of texts", content)
+        return
+    for number, part in enumerate(content):
+        within = f"{where}.content[{number}]"
+        if isinstance(part, dict) and isinstance(part.get("type"), str):
+            expect(part["type"] == "text", f"{within}.type", '"text", as nothing else is supported', part["type"], 4)
+        for name, value in zip(("type", "text"), members(within, part, "type", "text")):
+            expect(isinstance(value, str), f"{within}.{name}", "a string", value)
+
+
+def members(where, value, *names):
+    """The values of an object that has these members and no others: tools and the like are not supported."""
+    wanted = "an object with " + " and ".join(map(json.dumps, names))
+    expect(isinstance(value, dict), where, wanted, value)
+    expect(value.keys() <= set(names), where, f"{wanted} and nothing else", value, 4)
+    expect(value.keys() == set(names), where, wanted, value)
+    return [value[name] for name in names]
+
+
+def tokens_of(prompts, tokenizer, limit, config):
+    """(text or None, its form or None, whether ids were cut off, ids, pieces) of each prompt."""
+    result, size, context = [], config.vocab_size, config.max_position_embeddings
+    for where, kind, value in prompts:
+        text = form = None
+        ids = value
+        if kind != "ids" and tokenizer is None:
+            raise PackError(f"{where}: the checkpoint has no tokenizer, give ids")
+        if kind == "text":
+            text, form = value, "text"
+        elif kind == "messages":
+            if not tokenizer.chat_template:
+                raise PackError(f"{where}: the checkpoint has no chat template, give a text or ids", 4)
+            with blaming(f"{where}: the chat template does not take the conversation"):
+                text, form = tokenizer.apply_chat_template(value, tokenize=False, add_generation_prompt=True), "conversation"
+        if text is not None:
+            with blaming(f"{where}: the tokenizer does not take the text"):
+                ids = tokenizer(text, add_special_tokens=form == "text")["input_ids"]
         cut = bool(limit) and len(ids) > limit
         ids = ids[:limit] if limit else ids
+        expect(ids, where, "a prompt with tokens", ids)
+        if len(ids) > context:
+            raise PackError(f"{where}: expected at most {context:,} tokens, the model's context, found {len(ids):,}: "
+                            "shorten it, or cut all prompts with --tokens", 2)
+        if max(ids) >= size:
+            at = next(i for i, token in enumerate(ids) if token >= size)
+            name = tokenizer.convert_ids_to_tokens(ids[at]) if tokenizer and ids[at] < len(tokenizer) else None
+            raise PackError(f"{where}: expected ids from 0 to {size - 1}, the rows of the model's embedding, found {ids[at]}"
+                            f"{f' ({name})' if name else ''} at position {at}", 4 if name == PICTURE else 3)
         result.append((text, form, cut, ids, pieces_of(tokenizer, ids) if tokenizer else [b""] * len(ids)))
     return result
 
 
 def record(options):
+    folder = Path(options.checkpoint)
+    prompts = prompts_of(options.prompts)
+    if not (folder / "config.json").is_file():
+        raise PackError(f"{folder} is no checkpoint's folder (no config.json): name one")
+    files = [p for p in folder.rglob("*") if p.is_file() and p.suffix not in (".gguf", ".partial")]
+    check_output(options, options.output, [options.prompts, *files])
     try:
         import torch
         import transformers
+        from float64 import exact, load, stages
+        from logits import pooled
     except ImportError as error:
         raise PackError(f'`record` needs {error.name}, which is not installed: run it with "$(tools/python.sh golden)"', 4)
-    from float64 import exact, load, stages
-    from logits import pooled
 
-    check_input(options.prompts, "file of prompts")
-    if not (Path(options.checkpoint) / "config.json").is_file():
-        raise PackError(f"{options.checkpoint} is no checkpoint's folder (no config.json): name one")
-    check_output(options, options.output)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    folder = Path(options.checkpoint)
-    config = transformers.AutoConfig.from_pretrained(folder)
-    cls = config.architectures[0]
-    decoder = cls.endswith(("CausalLM", "ConditionalGeneration"))
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError):
-        tokenizer = None
     dtype = getattr(torch, options.dtype)
-    model = load(cls, folder, dtype)
-    prompts = prompts_of(options.prompts, tokenizer, options.tokens)
+    with blaming(f"{folder}: transformers does not load the checkpoint"):
+        config = transformers.AutoConfig.from_pretrained(folder)
+        cls = config.architectures[0]
+        tokenizer = None
+        # Without a vocabulary transformers makes up a tokenizer that knows next to nothing.
+        if any((folder / name).is_file() for name in VOCABULARIES):
+            with contextlib.suppress(OSError, ValueError):
+                tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    decoder = cls.endswith(("CausalLM", "ConditionalGeneration"))
     text_config = config.get_text_config()
+    prompts = tokens_of(prompts, tokenizer, options.tokens, text_config)
+    with blaming(f"{folder}: transformers does not load the checkpoint"):
+        model = load(cls, folder, dtype)
     size = text_config.vocab_size
     kept = min(size, size if options.full else options.top)
     digest, types = model_digest(folder)
-    writer = Writer(options.output)
-    content = b"".join(
-        np.asarray(ids, "<i4").tobytes() + np.asarray([len(p) for p in pieces], "<u4").tobytes() + b"".join(pieces)
-        for *_, ids, pieces in prompts)
-    index = {
-        "schemaVersion": 3, "producer": f"transformers {transformers.__version__}", "arithmetic": options.dtype,
-        "instructionSet": None,
-        "model": {"name": folder.name, "architecture": ARCHITECTURES.get(config.model_type, config.model_type),
-                  "types": types, "digest": digest},
-        "vocabulary": {"size": size if decoder else None, "digest": None}, "tokenizer": None,
-        "top": None if options.full or not decoder else options.top, "stageSketch": None,
-        "tailSketch": {"buckets": 256, "seed": 2} if decoder and kept < size else None,
-        "prompts": [{"text": text, "form": form, "cut": cut, "tokenCount": len(ids)}
-                    for text, form, cut, ids, _ in prompts],
-        "tokens": writer.frame(content), "logits": [], "tails": [], "vectors": [], "stages": []}
-    sketches, projections, signed, before = [], 16, None, 0
-    for n, (*_, ids, _) in enumerate(prompts):
-        batch = torch.tensor([ids])
-        with (exact() if dtype == torch.float64 else torch.no_grad()), stages(model) as found:
-            result = model(batch)
-        if options.layers:
-            states = [s.numpy().astype(np.float64) for s in found]
-            if signed is None:
-                signed = signs(states[0].shape[1], projections, 1)
-                index["stageSketch"] = {"layers": text_config.num_hidden_layers, "width": states[0].shape[1],
-                                        "projections": projections, "seed": 1}
-                sketches = [[] for _ in states]
-            for s, state in enumerate(states):
-                state = state.astype(np.float32).astype(np.float64)
-                sketches[s].append(np.concatenate([(state ** 2).sum(1, keepdims=True), state @ signed.T], 1))
-        if decoder:
-            logits = result.logits[0, :, :size].numpy().astype(np.float32)
-            step = max(1, min(32, (LIMIT // 4) // (44 + 8 * kept)))
-            for first in range(0, len(ids), step):
-                rows = logits[first:first + step]
-                index["logits"].append(writer.frame(
-                    logit_frame(rows, ids, first, kept), prompt=n, first=first, rows=len(rows)))
-                if index["tailSketch"]:
-                    index["tails"].append(writer.frame(
-                        tail_frame(rows, kept_ids(rows, kept), before + first, index["tailSketch"]),
-                        prompt=n, first=first, rows=len(rows)))
-            before += len(ids)
-            continue
-        hidden = found[-1].numpy()
-        vectors = {"hidden": hidden}
-        row = pooled(folder, hidden.astype(np.float64))
-        if row is not None:
-            vectors["pooled"] = row[None]
-        pooler = getattr(getattr(model, "bert", model), "pooler", None)
-        if pooler is not None:
-            with torch.no_grad():
-                vectors["pooler"] = pooler(torch.from_numpy(hidden)[None]).numpy()
-        head = getattr(result, "prediction_logits", getattr(result, "logits", None))
-        if head is not None:
-            vectors["scores"] = (head[0] if head.dim() == 3 else head).numpy()
-        for kind in KINDS:
-            if kind in vectors:
-                rows = np.asarray(vectors[kind], "<f4")
-                step = max(1, (LIMIT // 4) // (4 * rows.shape[1]))
-                for first in range(0, len(rows), step):
-                    part = rows[first:first + step]
-                    index["vectors"].append(writer.frame(
-                        planes(part), kind=kind, prompt=n, first=first, rows=len(part), columns=part.shape[1]))
-    for s, parts in enumerate(sketches):
-        index["stages"].append(writer.frame(planes(np.concatenate(parts).astype("<f4")), stage=s))
-    writer.finish(index)
+    with whole(Writer(options.output)) as writer:
+        content = b"".join(
+            np.asarray(ids, "<i4").tobytes() + np.asarray([len(p) for p in pieces], "<u4").tobytes() + b"".join(pieces)
+            for *_, ids, pieces in prompts)
+        index = {
+            "schemaVersion": 3, "producer": f"transformers {transformers.__version__}", "arithmetic": options.dtype,
+            "instructionSet": None,
+            "model": {"name": folder.name, "architecture": architecture(cls, config.model_type),
+                      "types": types, "digest": digest},
+            "vocabulary": {"size": size if decoder else None, "digest": None}, "tokenizer": None,
+            "top": None if options.full or not decoder else options.top, "stageSketch": None,
+            "tailSketch": {"buckets": 256, "seed": 2} if decoder and kept < size else None,
+            "prompts": [{"text": text, "form": form, "cut": cut, "tokenCount": len(ids)}
+                        for text, form, cut, ids, _ in prompts],
+            "tokens": writer.frame(content), "logits": [], "tails": [], "vectors": [], "stages": []}
+        sketches, projections, signed, before = [], 16, None, 0
+        for n, (*_, ids, _) in enumerate(prompts):
+            batch = torch.tensor([ids])
+            with (exact() if dtype == torch.float64 else torch.no_grad()), stages(model) as found:
+                result = model(batch)
+            if options.layers:
+                states = [s.numpy().astype(np.float64) for s in found]
+                if signed is None:
+                    signed = signs(states[0].shape[1], projections, 1)
+                    index["stageSketch"] = {"layers": text_config.num_hidden_layers, "width": states[0].shape[1],
+                                            "projections": projections, "seed": 1}
+                    sketches = [[] for _ in states]
+                for s, state in enumerate(states):
+                    state = state.astype(np.float32).astype(np.float64)
+                    sketches[s].append(np.concatenate([(state ** 2).sum(1, keepdims=True), state @ signed.T], 1))
+            if decoder:
+                logits = result.logits[0, :, :size].numpy().astype(np.float32)
+                step = max(1, min(32, (LIMIT // 4) // (44 + 8 * kept)))
+                for first in range(0, len(ids), step):
+                    rows = logits[first:first + step]
+                    index["logits"].append(writer.frame(
+                        logit_frame(rows, ids, first, kept), prompt=n, first=first, rows=len(rows)))
+                    if index["tailSketch"]:
+                        index["tails"].append(writer.frame(
+                            tail_frame(rows, kept_ids(rows, kept), before + first, index["tailSketch"]),
+                            prompt=n, first=first, rows=len(rows)))
+                before += len(ids)
+                continue
+            hidden = found[-1].numpy()
+            vectors = {"hidden": hidden}
+            with blaming(f"{folder}: its pooling is not supported", 4):
+                row = pooled(folder, hidden.astype(np.float64))
+            if row is not None:
+                vectors["pooled"] = row[None]
+            pooler = getattr(getattr(model, "bert", model), "pooler", None)
+            if pooler is not None:
+                with torch.no_grad():
+                    vectors["pooler"] = pooler(torch.from_numpy(hidden)[None]).numpy()
+            head = getattr(result, "prediction_logits", getattr(result, "logits", None))
+            if head is not None:
+                vectors["scores"] = (head[0] if head.dim() == 3 else head).numpy()
+            for kind in KINDS:
+                if kind in vectors:
+                    rows = np.asarray(vectors[kind], "<f4")
+                    step = max(1, (LIMIT // 4) // (4 * rows.shape[1]))
+                    for first in range(0, len(rows), step):
+                        part = rows[first:first + step]
+                        index["vectors"].append(writer.frame(
+                            planes(part), kind=kind, prompt=n, first=first, rows=len(part), columns=part.shape[1]))
+        for s, parts in enumerate(sketches):
+            index["stages"].append(writer.frame(planes(np.concatenate(parts).astype("<f4")), stage=s))
+        writer.index = index
+    positions = sum(len(ids) for *_, ids, _ in prompts)
+    tell(options.output, f"{counted(len(prompts), 'prompt')}, {counted(positions, 'position')}")
+
+
+def number_within(least, most):
+    """A type of an option: a whole number in digits."""
+    def read(text):
+        if not (text.isascii() and text.isdigit() and least <= int(text[:20]) <= most):
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}, found {text!r}")
+        return int(text)
+    return read
 
 
 def main():
@@ -615,10 +757,11 @@ def main():
     command.add_argument("checkpoint")
     command.add_argument("--prompts", required=True)
     command.add_argument("-o", "--output", required=True)
-    command.add_argument("--tokens", type=int, help="cut each prompt to its first N tokens")
+    command.add_argument("--tokens", type=number_within(*TOKENS), help="cut each prompt to its first N tokens")
     command.add_argument("--layers", action="store_true")
-    command.add_argument("--top", type=int, default=4096)
-    command.add_argument("--full", action="store_true")
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--top", type=number_within(*TOP), default=4096, help=f"logits of each position, {TOP[0]} at least")
+    which.add_argument("--full", action="store_true", help="keep all logits")
     command.add_argument("--force", action="store_true", help="replace an existing REF.pack")
     command.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     command.set_defaults(run=record)

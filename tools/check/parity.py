@@ -6,13 +6,16 @@
 For every tiny checkpoint of golden/models: recorded in full and with few logits, with layers; logits, hidden states and
 pooled rows against golden/logits/tiny (transformers in float64) at every position; the sketches against the hidden states
 they are made of, those of weights against the weights; the digest of the weights against Python's; what a pack says about
-the tokenizer against the metadata of the file that tincture makes of the checkpoint, read by gguf-py. With --models also
-the size of a pack of Gemma 3 270M at default settings. Exit status 1 on the first thing that is not so.
+the tokenizer against the metadata of the file that tincture makes of the checkpoint, read by gguf-py. Files of prompts,
+options and outputs that are refused: by `tincture record` and `parity_pack.py record` alike. With --models also the size of
+a pack of Gemma 3 270M at default settings. Exit status 1 on the first thing that is not so.
 """
 
 import argparse
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,9 +26,35 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import numpy as np  # noqa: E402
 from parity_pack import (  # noqa: E402
-    Reader, block_codes, block_means, model_digest, run_signs, run_sums, signs, tail_frame, words as numbers)
+    PackError, Reader, architecture, block_codes, block_means, model_digest, prompts_of, run_signs, run_sums, signs,
+    tail_frame, words as numbers)
 
 NMSE, LARGEST = 1e-11, 5e-4
+# Files of prompts: the status of either `record`, the number of the line at fault (None: the whole file), the bytes.
+PROMPTS = [
+    (3, None, b""), (3, None, b"\xef\xbb\xbf"), (3, None, b"\n \t\r\n"),
+    (3, 1, b"\xff\xfe{\0"), (3, 1, b'{"text": "\xe9"}'), (3, 1, b"\xc2\xa0\n" + b'{"text": "a"}'),
+    (3, 2, b'{"text": "a"}\n\xef\xbb\xbf{"text": "b"}'), (3, 1, b'{"text": "a"'), (3, 1, b'{"text": "a"} x'),
+    (3, 1, b'{"text": "a"}\r{"text": "b"}'), (3, 1, b'{"text": "a\tb"}'), (3, 1, b'{"ids": ' + b"[" * 100_000),
+    (3, 1, rb'{"text": "\ud83d"}'), (3, 1, rb'{"\ud83d": "a"}'), (3, 1, b"null"), (3, 1, b'["a"]'), (3, 1, b"{}"),
+    (3, 1, b'{"text": "a", "ids": [1]}'), (3, 1, b'{"words": "a"}'), (3, 1, b'{"text": "a", "text": "b"}'),
+    (3, 1, b'{"text": null}'), (3, 1, b'{"text": NaN}'),
+    (3, 3, b'{"text": "a"}\n\n{"ids": []}'), (3, 1, b'{"ids": "12"}'), (3, 1, b'{"ids": [1, 2.5]}'),
+    (3, 1, b'{"ids": [1, 2.0]}'), (3, 1, b'{"ids": [1e2]}'), (3, 1, b'{"ids": [1, true]}'), (3, 1, b'{"ids": [1, null]}'),
+    (3, 1, b'{"ids": [1, -2]}'), (3, 1, b'{"ids": [2147483648]}'), (3, 1, b'{"ids": [' + b"9" * 5000 + b"]}"),
+    (3, 1, b'{"messages": []}'), (3, 1, b'{"messages": "a"}'), (3, 1, b'{"messages": ["a"]}'),
+    (3, 1, b'{"messages": [{"role": "user"}]}'), (3, 1, b'{"messages": [{"role": "user", "content": null}]}'),
+    (3, 1, b'{"messages": [{"role": "", "content": "a"}]}'), (3, 1, b'{"messages": [{"role": 1, "content": "a"}]}'),
+    (3, 1, b'{"messages": [{"role": "user", "role": "user", "content": "a"}]}'),
+    (3, 1, b'{"messages": [{"role": "user", "content": [{"type": "text"}]}]}'),
+    (4, 1, b'{"messages": [{"role": "user", "content": [{"type": "image"}]}]}'),
+    (4, 1, b'{"messages": [{"role": "user", "content": "a", "name": "b"}]}'),
+    (0, 1, b'\xef\xbb\xbf{"text": "a"}\n'), (0, 3, b'{"text": "a"}\r\n\n{"ids": [1, -0]}\r\n'),
+    (0, 1, rb'{"text": "\ud83d\ude00"}'),
+    (0, 1, b'{"messages": [{"role": "user", "content": "a"}]}'),
+]
+USAGE = ["--tokens 0", "--tokens -1", "--tokens 4194305", "--top 0", "--top 9", "--top 1e2", "--top 16777217",
+         "--full --top 10"]
 
 
 def need(condition, text):
@@ -60,6 +89,9 @@ def tiny(tincture, folder, golden, entry, scratch):
     for path, words in ((full, ["--full"]), (few, ["--top", "50"])):
         run(tincture, "record", str(folder), "--prompts", str(prompts), "-o", str(path), "--layers", "--force", *words)
     pack = Reader(full)
+    config = json.loads((folder / "config.json").read_text())
+    name = architecture(config["architectures"][0], config["model_type"])
+    need(pack.index["model"]["architecture"] == name, f"{folder.name}: {name} is not what tincture says")
     need(pack.index["model"]["digest"] == model_digest(folder)[0], f"{folder.name}: another digest of the weights")
     tokens = len(entry["ids"])
 
@@ -184,6 +216,54 @@ def reading(tincture, folder, scratch):
     return len(facts)
 
 
+def refused(tincture, checkpoint, scratch):
+    """What both programs that record refuse, and that nothing is written then. Needs neither torch nor transformers."""
+    folder, prompts, out = scratch / "checkpoint", scratch / "prompts.jsonl", scratch / "refused.pack"
+    shutil.copytree(checkpoint, folder)
+    programs = [(tincture, "record"), (sys.executable, str(ROOT / "tools/parity_pack.py"), "record")]
+
+    def record(program, output, *words):
+        command = [*program, str(folder), "--prompts", str(prompts), "-o", str(output), *words]
+        result = subprocess.run(command, capture_output=True, text=True)
+        need(not result.stdout or not result.returncode, f"{words}: words on standard output: {result.stdout}")
+        return result.returncode, result.stderr
+
+    for status, line, content in PROMPTS:
+        prompts.write_bytes(content)
+        found, error = record(programs[0], out, "--dry-run")
+        need(found == status, f"{content[:80]}: tincture exits with {found}, not {status}: {error}")
+        try:
+            found, where = 0, prompts_of(prompts)[-1][0]
+        except PackError as error:
+            found, where = error.status, str(error)
+        need(found == status, f"{content[:80]}: parity_pack.py exits with {found}, not {status}: {where}")
+        place = f"{prompts}, line {line}" if line else f"{prompts}: "
+        need(where.startswith(place) and "\n" not in where, f"{content[:80]}: {where}")
+    for program in programs:
+        for words in USAGE:
+            need(record(program, out, *words.split())[0] == 2, f"{program[-1]} {words} is no error of usage")
+    # The last file of prompts is a good one: what is left to refuse is the output.
+    weights = folder / "model.safetensors"
+    symbolic, hard, unfinished = (scratch / f"{name}.pack" for name in ("symbolic", "hard", "unfinished"))
+    symbolic.symlink_to(weights)
+    os.link(prompts, hard)
+    Path(f"{unfinished}.partial").symlink_to(weights)
+    outputs = [weights, folder / "config.json", prompts, symbolic, hard, unfinished]
+    before = {path: path.read_bytes() for path in scratch.rglob("*") if path.is_file()}
+    for program in programs:
+        for output in outputs:
+            status, error = record(program, output, "--force")
+            need(status == 5 and "is not read" in error, f"{program[-1]} writes over an input, {output}: {status} {error}")
+            need(program is programs[0] or error.startswith("parity_pack.py: ") and error.count("\n") == 1, error)
+    prompts.write_bytes(PROMPTS[0][2])
+    status, error = record(programs[1], out)
+    need(status == 3 and error.startswith("parity_pack.py: ") and error.count("\n") == 1, f"{status} {error}")
+    prompts.write_bytes(before[prompts])
+    after = {path: path.read_bytes() for path in scratch.rglob("*") if path.is_file()}
+    need(before == after and not out.exists(), "a recording that was refused changed files")
+    return len(PROMPTS) + len(USAGE) + len(outputs)
+
+
 def real_size(tincture, models, scratch):
     """A pack of 256 positions at default settings, an eighth of the 2,048 that may take 40 MB."""
     prompts, path = scratch / "size.jsonl", scratch / "size.pack"
@@ -214,6 +294,10 @@ def main():
             print(f"{name}: worst NMSE {worst:.1e}, {facts} facts about the tokenizer", flush=True)
             count += 1
         need(count > 10, "the tiny checkpoints are missing")
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        count = refused(options.tincture, ROOT / "golden/models/gemma3", scratch)
+        print(f"{count} files of prompts, options and outputs are refused or taken by both programs")
         if options.models:
             print(f"2,048 positions of Gemma 3 270M: {real_size(options.tincture, options.models, scratch) / 1e6:.1f} MB")
 
