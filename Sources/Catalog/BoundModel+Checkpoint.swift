@@ -96,8 +96,12 @@ extension BoundModel {
       headCount: try engine.hyperparameters.require(.heads),
       keyValueHeadCount: try engine.hyperparameters.require(.keyValueHeads), tensors: tensors,
       metadata: metadata, coverage: coverage, notes: notes, source: whole)
-    model.runtime = RuntimeFacts(
-      architecture, own: engine.own, heads: try binding.heads(source.tensors))
+    var own = engine.own
+    if modules.settings != nil {
+      own.normalizesPooled = modules.normalizesPooled
+      own.normalizesResult = modules.normalizesResult
+    }
+    model.runtime = RuntimeFacts(architecture, own: own, heads: try binding.heads(source.tensors))
     return model
   }
 

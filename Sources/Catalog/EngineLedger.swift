@@ -31,7 +31,8 @@ package struct EngineLedger {
     let context = try hyperparameters.require(.contextLength)
     own = OwnFacts(
       activation: try Self.activation(architecture.graph, config), window: nil,
-      contextLength: context, task: try Self.task(architecture.graph, config))
+      contextLength: context, task: try Self.task(architecture.graph, config),
+      tiesHead: try config.root.present("tie_word_embeddings")?.bool() ?? true)
     if let rule = architecture.rotary {
       let settings = try RotarySettings(rule, config, contextLength: context, notes: &notes)
       rotary = settings

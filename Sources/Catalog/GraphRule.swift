@@ -124,6 +124,10 @@ package struct OwnFacts: Sendable, Equatable {
   package var contextLength: Int
   /// What the checkpoint's head is for.
   package var task: GraphRule.Task?
+  /// Whether a masked-word head without a decoder of its own multiplies by the word embedding.
+  package var tiesHead: Bool
+  /// Whether the pooled vector gets length 1 before the dense heads, and at the end (sentence-transformers' Normalize).
+  package var normalizesPooled = false, normalizesResult = true
 }
 
 extension GraphRule.Activation {

@@ -18,6 +18,8 @@ package struct SentenceModules {
   /// llama.cpp's number of the pooling (enum llama_pooling_type).
   package private(set) var pooling: UInt32?
   private(set) var dense: [Dense] = []
+  /// Whether a vector gets length 1 before the dense heads, and after them.
+  private(set) var normalizesPooled = false, normalizesResult = false
   /// What sentence-transformers does to a text; nil without modules.json.
   private(set) var settings: SentenceSettings?
   private(set) var notes: [String] = []
@@ -56,8 +58,9 @@ package struct SentenceModules {
       let type = try module.member("type").string()
       let name = String(type.split(separator: ".").last ?? "")
       switch name {
-      // llama.cpp's tools normalise; the vector before it differs by its length only.
-      case "Normalize": break
+      // llama.cpp's tools normalise whatever the model; a vector before it differs by its length only.
+      case "Normalize":
+        if dense.isEmpty { normalizesPooled = true } else { normalizesResult = true }
       case "Transformer":
         if let path = module.present("path"), try !path.string().isEmpty {
           transformer = try Self.folder(module)

@@ -6,6 +6,9 @@ import Glibc
 /// first. Small allocations of the runtime itself cannot be caught: under an address-space limit that is used up to
 /// the last kilobytes a run may still end with a trap.
 package enum Allocation {
+  static let advice =
+    "close other programs, or raise the limit on this process (ulimit -v, the container's memory)"
+
   /// Buffers below this size are not asked for first.
   package static let smallByteCount = 256 << 10
 
@@ -15,11 +18,18 @@ package enum Allocation {
   package static func aligned(
     _ byteCount: Int, for purpose: String
   ) throws(TinctureError) -> UnsafeMutableRawBufferPointer {
+    UnsafeMutableRawBufferPointer(start: try raw(byteCount, for: purpose), count: byteCount)
+  }
+
+  /// The same by its first byte.
+  package static func raw(
+    _ byteCount: Int, for purpose: String
+  ) throws(TinctureError) -> UnsafeMutableRawPointer {
     var pointer: UnsafeMutableRawPointer?
     guard byteCount >= 0, posix_memalign(&pointer, 64, max(64, byteCount)) == 0, let pointer else {
       throw exhausted(byteCount, purpose)
     }
-    return UnsafeMutableRawBufferPointer(start: pointer, count: byteCount)
+    return pointer
   }
 
   /// Asks whether an array of `byteCount` bytes can be made now.
@@ -46,8 +56,6 @@ package enum Allocation {
     TinctureError(
       .init("memory.exhausted", .limit), "the system gives no memory for \(purpose)",
       expected: "\(byteCount) bytes",
-      advice:
-        "close other programs, or raise the limit on this process (ulimit -v, the container's memory)"
-    )
+      advice: advice)
   }
 }

@@ -8,6 +8,11 @@ enum SystemError {
   }
 
   static func cannotRead(_ path: String, _ action: String, _ number: Int32) -> TinctureError {
+    if number == ENOMEM {
+      return TinctureError(
+        .init("memory.exhausted", .limit), "cannot \(action): \(text(number))",
+        place: .init(file: path), advice: Allocation.advice)
+    }
     let advice: String? =
       switch number {
       case ENOENT: "check the path"

@@ -64,6 +64,7 @@ package final class Comparison {
     let scratchBytes = threads * LogitKernels.Scratch.byteCount(rowLength: length)
     try memory.lease(scratchBytes, for: "comparing logits")
     defer { memory.giveBack(scratchBytes) }
+    try Allocation.check(scratchBytes, for: "comparing logits")
     let rowCount = rows.count / length
     var done = 0
     while done < rowCount {
@@ -198,12 +199,22 @@ package final class Comparison {
       let reference = try pack.vectors(entry)
       for row in 0..<entry.rowCount {
         let start = (entry.first + row) * columns
-        measure.add(
-          reference: reference[row * columns..<(row + 1) * columns],
-          own: rows[start..<start + columns])
+        var other = Array(reference[row * columns..<(row + 1) * columns])
+        var own = Array(rows[start..<start + columns])
+        if kind == .pooled {
+          // A GGUF file does not say whether its model gives these the length 1.
+          (other, own) = (Self.direction(other), Self.direction(own))
+        }
+        measure.add(reference: other, own: own)
       }
     }
     vectors.append(measure)
+  }
+
+  /// The vector at length 1; one of zeros stays as it is.
+  private static func direction(_ vector: [Float]) -> [Float] {
+    let length = vector.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
+    return length > 0 ? vector.map { Float(Double($0) / length) } : vector
   }
 
   /// The measures of everything, once all of it was taken in.

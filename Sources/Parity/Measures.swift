@@ -56,7 +56,7 @@ public struct VectorMeasure: Sendable {
 
   public var normalizedError: Double { difference == 0 ? 0 : difference / energy }
 
-  mutating func add(reference: ArraySlice<Float>, own: Slice<UnsafeBufferPointer<Float>>) {
+  mutating func add(reference: [Float], own: [Float]) {
     var product = 0.0
     var first = 0.0
     var second = 0.0

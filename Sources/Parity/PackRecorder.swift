@@ -72,6 +72,7 @@ package final class PackRecorder {
     let scratchBytes = threads * LogitKernels.Scratch.byteCount(rowLength: length)
     try memory.lease(scratchBytes, for: "choosing logits")
     defer { memory.giveBack(scratchBytes) }
+    try Allocation.check(scratchBytes, for: "choosing logits")
     var done = 0
     while done < rowCount {
       if pending.summaries.isEmpty { pendingFirst = first + done }

@@ -53,8 +53,7 @@ final class Embedding {
       let (own, base, norm, ops) = job.value
       let lineBytes = (width * MemoryLayout<Float>.size + 63) / 64 * 64
       let bytes = CanonicalView.scratchByteCount(own.embedding, rowCount: 1)
-      let scratch = UnsafeMutableRawBufferPointer.allocate(
-        byteCount: lineBytes + bytes + 64, alignment: 64)
+      let scratch = try Allocation.aligned(lineBytes + bytes + 64, for: "reading weights")
       defer { scratch.deallocate() }
       let rest = UnsafeMutableRawBufferPointer(rebasing: scratch[lineBytes...])
       for token in tokens {

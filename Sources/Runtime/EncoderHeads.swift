@@ -16,7 +16,7 @@ struct EncoderHeads {
   private let ops = Operations.table
 
   private static let names = [
-    "dense_2", "dense_3", "pooler", "mlm_dense", "mlm_norm", "mlm_output", "classifier",
+    "dense_2", "dense_3", "pooler", "mlm_dense", "mlm_norm", "mlm_output", "mlm_tied", "classifier",
   ]
 
   /// - Throws: `memory.budget`, `file.*`.
@@ -81,7 +81,7 @@ struct EncoderHeads {
     }
   }
 
-  /// Mean in double, or one position; then dense heads; then length 1.
+  /// Mean in double, or one position; then dense heads; length 1 where the model says so.
   private func pooled(
     _ hidden: UnsafePointer<Float>, _ count: Int, _ pooling: Graph.Pooling
   ) throws(TinctureError) -> [Float] {
@@ -98,11 +98,16 @@ struct EncoderHeads {
     case .last:
       vector = Array(UnsafeBufferPointer(start: hidden + (count - 1) * width, count: width))
     }
+    if model.graph.normalizesPooled { vector = Self.normalized(vector) }
     for name in ["dense_2", "dense_3"] where set.projection(name) != nil {
       vector = try linear(name, vector, rows: 1)
     }
+    return model.graph.normalizesResult ? Self.normalized(vector) : vector
+  }
+
+  /// A vector of zeros has no direction and stays as it is (torch.nn.functional.normalize: ε = 1e-12).
+  private static func normalized(_ vector: [Float]) -> [Float] {
     let length = vector.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
-    // A vector of zeros has no direction and stays as it is (torch.nn.functional.normalize: ε = 1e-12).
     return vector.map { Float(Double($0) / max(length, 1e-12)) }
   }
 
@@ -118,7 +123,7 @@ struct EncoderHeads {
   private func maskedWords(_ input: [Float], rows: Int) throws(TinctureError) -> [Float] {
     let graph = model.graph
     var inner = try linear("mlm_dense", input, rows: rows)
-    guard let norm = set.norm("mlm_norm"), let bias = norm.bias else {
+    guard let norm = set.norm("mlm_norm"), let shift = norm.bias else {
       throw missing("mlm_norm.weight")
     }
     inner.withUnsafeMutableBufferPointer { buffer in
@@ -126,15 +131,20 @@ struct EncoderHeads {
       ops.pointee.activate(graph.activation.number, 0, base, nil, Int64(buffer.count))
       for row in 0..<rows {
         let x = base + row * graph.width
-        ops.pointee.layer_norm(x, norm.weight, bias, graph.normEpsilon, x, Int64(graph.width))
+        ops.pointee.layer_norm(x, norm.weight, shift, graph.normEpsilon, x, Int64(graph.width))
       }
     }
-    if set.projection("mlm_output") != nil { return try linear("mlm_output", inner, rows: rows) }
-    // The decoder's weight is the word embedding where the checkpoint has none of its own.
+    guard let bias = set.vector("mlm_output.bias") ?? set.vector("mlm_tied.bias") else {
+      throw missing("cls.predictions.bias")
+    }
+    if let decoder = set.projection("mlm_output") {
+      return try multiply(Projection(weights: decoder.weights, bias: bias), inner, rows: rows)
+    }
+    // The decoder's weight is the word embedding where the checkpoint has none of its own and does not say that they differ.
+    guard graph.tiesHead else { throw missing("cls.predictions.decoder.weight") }
     let table = try store.load(["token_embd.weight"])
     guard let words = table.matrix("token_embd.weight") else { throw missing("token_embd.weight") }
-    return try multiply(
-      Projection(weights: words, bias: set.vector("mlm_output.bias")), inner, rows: rows)
+    return try multiply(Projection(weights: words, bias: bias), inner, rows: rows)
   }
 
   private func linear(_ name: String, _ input: [Float], rows: Int) throws(TinctureError) -> [Float]

@@ -8,7 +8,7 @@ final class FloatBuffer {
   private let byteCount: Int
 
   /// - Parameter isZeroed: whether the floats start as 0; otherwise their content is undefined.
-  /// - Throws: `memory.budget`.
+  /// - Throws: `memory.budget`, `memory.exhausted`.
   init(
     _ count: Int, _ memory: MemoryBudget, for purpose: String, isZeroed: Bool = false
   ) throws(TinctureError) {
@@ -16,8 +16,13 @@ final class FloatBuffer {
     try memory.lease(byteCount, for: purpose)
     self.memory = memory
     self.count = count
-    let raw = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
-    base = raw.bindMemory(to: Float.self, capacity: max(count, 1))
+    do throws(TinctureError) {
+      base = try Allocation.raw(byteCount, for: purpose).bindMemory(
+        to: Float.self, capacity: max(count, 1))
+    } catch {
+      memory.giveBack(byteCount)
+      throw error
+    }
     if isZeroed { base.update(repeating: 0, count: max(count, 1)) }
   }
 

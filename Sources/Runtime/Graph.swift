@@ -35,6 +35,8 @@ package struct Graph: Sendable {
   package var rotary, localRotary: Rotary?
   package var pooling: Pooling?
   package var task: GraphRule.Task?
+  /// See ``OwnFacts``.
+  package var tiesHead, normalizesPooled, normalizesResult: Bool
 
   /// Whether a position sees itself and those before it only; llama.cpp's llama_encode masks nothing, whatever the file
   /// says.
@@ -114,6 +116,10 @@ extension Graph {
       pooling = nil
     }
     task = facts.own?.task
+    tiesHead = facts.own?.tiesHead ?? true
+    // A GGUF file does not say; llama.cpp's tools give every embedding length 1.
+    normalizesPooled = facts.own?.normalizesPooled ?? false
+    normalizesResult = facts.own?.normalizesResult ?? true
     let causal = try keys.optionalBool("attention.causal")
     saysCausal = causal ?? (rule.mask == .causal)
     if rule.mask == .causal, causal == false {

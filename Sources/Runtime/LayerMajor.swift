@@ -10,7 +10,7 @@ public enum OutputKind: String, Sendable, CaseIterable {
   case logits
   /// Vectors after the last layer, a row for each position: `[rows][width]`.
   case hidden
-  /// One vector for the sequence, pooled as the model says, through its dense heads, of length 1.
+  /// One vector for the sequence, pooled as the model says, through its dense heads; of length 1 where the model says so, and always of a GGUF file.
   case pooled
   /// BERT's pooler: tanh of a projection of the first position's vector.
   case pooler

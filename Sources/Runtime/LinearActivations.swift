@@ -36,7 +36,7 @@ package final class Activations {
   ///
   /// - Parameter holding: floats (``Arithmetic/engine``), of which products of both kinds make what they read, or at
   ///   once the doubles of 29 bits that exact products read.
-  /// - Throws: `memory.budget` when `budget` has no room for it.
+  /// - Throws: `memory.budget` when `budget` has no room for it, `memory.exhausted` when the system has none.
   package init(
     width: Int, capacity: Int, holding: Arithmetic = .engine, budget: MemoryBudget? = nil
   ) throws(TinctureError) {
@@ -49,7 +49,12 @@ package final class Activations {
     let byteCount = pitch * capacity * Numbers.size(holding)
     try budget?.lease(byteCount, for: "activations")
     leased = byteCount
-    own = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
+    do throws(TinctureError) {
+      own = try Allocation.raw(byteCount, for: "activations")
+    } catch {
+      budget?.giveBack(byteCount)
+      throw error
+    }
     buffers = [own]
     // What lies between the width and the pitch stays 0.
     if holding == .exact { own.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount) }
@@ -136,7 +141,7 @@ package final class Activations {
     let byteCount = count * MemoryLayout<T>.stride
     try budget?.lease(byteCount, for: "activations")
     leased += byteCount
-    let buffer = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
+    let buffer = try Allocation.raw(byteCount, for: "activations")
     buffers.append(buffer)
     return buffer.bindMemory(to: type, capacity: count)
   }

@@ -75,7 +75,7 @@ public final class RuntimeModel: Sendable {
   {
     var values = [Float](repeating: 0, count: tensor.shape.elementCount)
     let bytes = CanonicalView.scratchByteCount(tensor, rowCount: tensor.shape.rowCount)
-    let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: max(bytes, 16), alignment: 64)
+    let scratch = try Allocation.aligned(bytes, for: "reading weights")
     defer { scratch.deallocate() }
     var failure: TinctureError?
     values.withUnsafeMutableBufferPointer { buffer in

@@ -218,8 +218,7 @@ final class WeightStore: Sendable {
     try Parallel.forEachChunk(of: tensor.shape.rowCount, chunk: chunk, threads: team.threads) {
       (rows) throws(TinctureError) in
       let bytes = CanonicalView.scratchByteCount(tensor, rowCount: rows.count)
-      let scratch = UnsafeMutableRawBufferPointer.allocate(
-        byteCount: max(bytes, 16), alignment: 64)
+      let scratch = try Allocation.aligned(bytes, for: "reading weights")
       defer { scratch.deallocate() }
       try view.rows(
         of: tensor, rows, into: target.value + rows.lowerBound * length, scratch: scratch)

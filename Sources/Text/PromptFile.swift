@@ -78,8 +78,11 @@ public struct PromptFile: Sendable {
     _ = try root.object()
     guard root.count == 1, let (key, value) = root.members.first(where: { _ in true }) else {
       throw root.error(
-        "members", "a line holds one prompt", expected: #"one of "text", "messages" and "ids""#,
-        found: "\(root.count) members")
+        "members", "a line holds one prompt and nothing else",
+        expected: #"one member: "text", "messages" or "ids""#,
+        found: root.count == 0
+          ? "no member"
+          : "\(root.count) members: \(root.members.map(\.key.shortText).joined(separator: ", "))")
     }
     switch try key.string() {
     case "text": return .text(try value.string())

@@ -26,6 +26,9 @@ public struct TokenizerConfig: Sendable {
   package private(set) var otherNames: [SpecialRole: [UInt8]] = [:]
   /// `additional_special_tokens` and `extra_special_tokens`.
   public private(set) var additionalNames: [[UInt8]] = []
+  /// What a chat template finds under `bos_token`, `pad_token` and so on: texts that the files give, empty where
+  /// tokenizer_config.json says null. A name that no file has is not here.
+  package private(set) var templateTokens: [String: [UInt8]] = [:]
   /// `add_bos_token` and the like.
   public private(set) var addFlags: [SpecialRole: Bool] = [:]
   /// `added_tokens_decoder`.
@@ -47,7 +50,10 @@ public struct TokenizerConfig: Sendable {
   /// - Throws: `tokenizer_config.*` with byte offset and key path.
   package init(_ bytes: [UInt8], path: String) throws(TinctureError) {
     let root = try JSON.parse(bytes, file: path, code: "tokenizer_config")
-    _ = try root.object()
+    for member in try root.object() where member.value.kind == .null {
+      let name = try member.key.string()
+      if name.hasSuffix("_token") { templateTokens[name] = [] }
+    }
     try readNames(root, path)
     for role in SpecialRole.named {
       addFlags[role] = try root.present("add_\(role.rawValue)_token")?.bool()
@@ -81,6 +87,17 @@ public struct TokenizerConfig: Sendable {
   }
 
   private mutating func readNames(_ root: JSON, _ path: String) throws(TinctureError) {
+    var members = Array(try root.object())
+    if let extra = root.present("extra_special_tokens"), extra.kind == .object {
+      members += extra.members
+    }
+    for member in members {
+      let (name, value) = (try member.key.string(), member.value)
+      guard name.hasSuffix("_token"), templateTokens[name] == nil,
+        value.kind == .string || value.kind == .object
+      else { continue }
+      templateTokens[name] = try TokenizerConfig.content(value)
+    }
     for role in SpecialRole.named {
       guard let node = root.present("\(role.rawValue)_token") else { continue }
       let text = try TokenizerConfig.content(node)

@@ -12,6 +12,9 @@ public struct ChatFormat: Sendable {
   public let template: ChatTemplate
   private let tokenizer: Tokenizer
   private let bos, eos: String
+  /// Further special tokens that a checkpoint's files name, as transformers hands them to its templates; llama.cpp knows
+  /// the first and the last one only.
+  private let others: [String: ChatTemplate.Variable]
   private let now: CalendarTime?
 
   /// The chat template of a model on disk.
@@ -33,7 +36,7 @@ public struct ChatFormat: Sendable {
         throw Self.missing(file.path, key: key)
       }
       self.init(
-        try ChatTemplate(source: source.bytes, name: "\(file.path), \(key)"), tokenizer, now)
+        try ChatTemplate(source: source.bytes, name: "\(file.path), \(key)"), tokenizer, now, [:])
     }
   }
 
@@ -46,18 +49,25 @@ public struct ChatFormat: Sendable {
     guard let template = files.templates?.first(where: { $0.name == "default" }) else {
       throw Self.missing(files.folder, key: nil)
     }
-    self.init(try ChatTemplate(source: template.text, name: files.folder), tokenizer, now)
+    self.init(
+      try ChatTemplate(source: template.text, name: files.folder), tokenizer, now,
+      files.config.templateTokens)
   }
 
-  private init(_ template: ChatTemplate, _ tokenizer: Tokenizer, _ now: CalendarTime?) {
+  private init(
+    _ template: ChatTemplate, _ tokenizer: Tokenizer, _ now: CalendarTime?,
+    _ named: [String: [UInt8]]
+  ) {
     self.template = template
     self.tokenizer = tokenizer
     self.now = now
     func text(_ id: Int32?) -> String {
       id.flatMap { tokenizer.text(of: $0) }.map { String(decoding: $0, as: UTF8.self) } ?? ""
     }
-    bos = text(tokenizer.bosID)
-    eos = text(tokenizer.eosID)
+    var named = named.mapValues { String(decoding: $0, as: UTF8.self) }
+    bos = named.removeValue(forKey: "bos_token") ?? text(tokenizer.bosID)
+    eos = named.removeValue(forKey: "eos_token") ?? text(tokenizer.eosID)
+    others = named.mapValues { .string($0) }
   }
 
   private static func missing(_ path: String, key: String?) -> TinctureError {
@@ -76,7 +86,7 @@ public struct ChatFormat: Sendable {
   {
     try template.render(
       messages: messages, addGenerationPrompt: addGenerationPrompt, bosToken: bos, eosToken: eos,
-      now: now)
+      variables: others, now: now)
   }
 
   /// Its tokens; the template writes special tokens itself.

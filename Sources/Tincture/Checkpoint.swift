@@ -86,18 +86,25 @@ public struct Checkpoint: Sendable {
     }
   }
 
-  /// Every file an output must never be written over: the containers, and whatever else stands in a
-  /// checkpoint's folder except GGUF files.
+  /// Every file an output must never be written over: the containers, and whatever else stands in a checkpoint's folder
+  /// and in folders of it (sentence-transformers' modules) except GGUF files.
   func inputs(of model: BoundModel) throws(TinctureError) -> [(
     path: String, identity: FileIdentity
   )] {
     var inputs = (source.files + model.source.files).map { ($0.path, $0.identity) }
     if case .safetensors(let checkpoint) = container {
-      for name in try Folder.names(checkpoint.folder)
-      where !name.hasSuffix(".gguf") && !name.hasSuffix(".partial") {
+      var folders = [checkpoint.folder]
+      for name in try Folder.names(checkpoint.folder) {
         let path = Folder.join(checkpoint.folder, name)
-        if Folder.kind(path) == .file, let identity = Folder.identity(path) {
-          inputs.append((path, identity))
+        if Folder.kind(path) == .folder { folders.append(path) }
+      }
+      for folder in folders {
+        for name in try Folder.names(folder)
+        where !name.hasSuffix(".gguf") && !name.hasSuffix(".partial") {
+          let path = Folder.join(folder, name)
+          if Folder.kind(path) == .file, let identity = Folder.identity(path) {
+            inputs.append((path, identity))
+          }
         }
       }
     }

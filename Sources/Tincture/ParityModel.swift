@@ -38,10 +38,21 @@ struct ParityModel {
     return Folder.split(path).name
   }
 
+  /// The stored tensors that it computes with; what is left out (position numbers, a vision tower) is none of them.
+  var computed: [TensorInfo] {
+    var names: Set<String> = []
+    for tensor in runtime.tensors.values {
+      for case .source(let source, _, _, _, _, _) in tensor.expression.pieces {
+        names.insert(source.info.name)
+      }
+    }
+    return checkpoint.source.tensors.filter { names.contains($0.name) }
+  }
+
   /// How the matrices are stored, the most frequent first.
   var storedTypes: [String] {
     var counts: [(name: String, count: UInt64)] = []
-    for tensor in checkpoint.source.tensors where tensor.shape.rank > 1 {
+    for tensor in computed where tensor.shape.rank > 1 {
       let name = tensor.type.description
       if let index = counts.firstIndex(where: { $0.name == name }) {
         counts[index].count += tensor.byteCount

@@ -186,11 +186,15 @@ enum ParityOutputs {
         guard let identity = Folder.identity(name),
           let input = inputs.first(where: { $0.identity == identity })
         else { continue }
-        throw TinctureError(
-          .init("output.isInput", .cannotWrite), "the output would be written over an input",
-          place: .init(file: name), expected: "a file that is not read",
-          found: "the same file as \(input.path)", advice: "give another output name")
+        throw isInput(name, input.path)
       }
     }
+  }
+
+  static func isInput(_ name: String, _ input: String) -> TinctureError {
+    TinctureError(
+      .init("output.isInput", .cannotWrite), "the output would be written over an input",
+      place: .init(file: name), expected: "a file that is not read",
+      found: "the same file as \(input)", advice: "give another output name")
   }
 }

@@ -70,7 +70,7 @@ extension VerifyJob {
     }
     // A tolerance that is named says what the file may store.
     if toleranceName == nil {
-      let stored = StoredShares(candidate.source.tensors)
+      let stored = StoredShares(model.computed)
       if let check = try ToleranceChoice.claim(of: candidate, stored: stored) {
         checks.append(check)
       }

@@ -68,12 +68,13 @@ extension ParityReport.Outputs {
     case .usage, .cannotWrite, .interrupted, .negative: return []
     }
     var faults: [TinctureError] = []
-    let inputs = (inputs + [candidate, reference]).compactMap { input in
-      Folder.identity(input).map { (input, $0) }
-    }
+    let names = inputs + [candidate, reference]
+    let inputs = names.compactMap { input in Folder.identity(input).map { (input, $0) } }
     func leave(_ path: String?, _ mark: String, _ bytes: @autoclosure () -> [UInt8]) {
       guard let path else { return }
       do throws(TinctureError) {
+        // An input that is not there has no identity.
+        if names.contains(path) { throw ParityOutputs.isInput(path, path) }
         try ParityOutputs.check([path], inputs: inputs)
         if Folder.kind(path) == .file { try Self.check(path, beginsWith: mark) }
         try write([(path, bytes())])

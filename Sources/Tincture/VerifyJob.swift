@@ -219,7 +219,7 @@ public struct VerifyJob: Sendable {
     _ = try ToleranceChoice.costs()
     if let toleranceName { return (try Tolerance.named(toleranceName), nil) }
     let choice = try ToleranceChoice.make(
-      stored: StoredShares(candidate.source.tensors),
+      stored: StoredShares(model.computed),
       reference: (about.storedTypes, about.arithmetic), arithmetic: arithmetic)
     guard choice.name == "f32", arithmetic == .exact, model.computesEnginesActivation,
       about.activation != model.activation

@@ -157,7 +157,7 @@ struct WeightCheck {
   {
     var values = [Float](repeating: 0, count: rows.count * tensor.shape.rowLength)
     let count = CanonicalView.scratchByteCount(tensor, rowCount: rows.count)
-    let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: max(count, 16), alignment: 64)
+    let scratch = try Allocation.aligned(count, for: "comparing weights")
     defer { scratch.deallocate() }
     let outcome = values.withUnsafeMutableBufferPointer { buffer in
       Swift.Result { () throws(TinctureError) in

@@ -48,8 +48,11 @@ import TinctureTestSupport
   @Test func checkpointFilesAreInputs() throws {
     let folder = try TemporaryFolder()
     let copy = folder.path("model")
-    try FileManager.default.copyItem(atPath: TinyModels.path("gemma3"), toPath: copy)
-    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+    try FileManager.default.copyItem(atPath: TinyModels.path("embedding-gemma"), toPath: copy)
+    for name in [
+      "config.json", "tokenizer.json", "model.safetensors", "1_Pooling/config.json",
+      "2_Dense/model.safetensors",
+    ] {
       let before = try bytes(copy + "/" + name)
       let result = try Tool.run(["convert", copy, "-o", copy + "/" + name, "--force", "--json"])
       #expect(result.status == 5, "\(name) \(result.output)")

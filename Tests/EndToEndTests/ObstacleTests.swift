@@ -165,6 +165,19 @@ struct ObstacleTests {
     #expect(try Tool.run(["verify", gemma.file, "--against", path]).status == 3)
   }
 
+  /// What is not there has no identity that could be compared.
+  @Test func aReportIsNotWrittenOverAMissingInput() throws {
+    let gemma = try TokenMutationTests.gemma.get()
+    let folder = try TemporaryFolder()
+    let path = folder.path("nothing")
+    for option in ["--report", "--junit"] {
+      let result = try Tool.run(["verify", gemma.file, "--against", path, option, path])
+      #expect(result.status == 3, "\(result.errors)")
+      #expect(result.errors.contains("output.isInput"))
+      #expect(try names(folder.path).isEmpty)
+    }
+  }
+
   /// A build that collects JUnit sees an error too.
   @Test(
     "a model that cannot be read leaves JUnit with an error",

@@ -47,7 +47,7 @@ import TinctureTestSupport
     #expect(distance.nmse <= Self.worstNMSE)
   }
 
-  @Test(arguments: ["bert-uncased", "embedding-gemma"])
+  @Test(arguments: ["bert-masked", "bert-uncased", "embedding-gemma"])
   func pooledVectorsAgree(_ name: String) throws {
     let golden = try GoldenModel(name)
     let found = try #require(Recorded(golden.model(), [golden.ids]).outputs[.pooled]?.first)
@@ -55,7 +55,7 @@ import TinctureTestSupport
     #expect(distance.nmse <= Self.worstNMSE)
   }
 
-  @Test(arguments: ["bert-cased", "bert-sequence", "bert-tokens"])
+  @Test(arguments: ["bert-cased", "bert-masked", "bert-sequence", "bert-tokens"])
   func scoresAgree(_ name: String) throws {
     let golden = try GoldenModel(name)
     let found = try #require(Recorded(golden.model(), [golden.ids]).outputs[.scores]?.first)

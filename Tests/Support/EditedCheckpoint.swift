@@ -2,7 +2,7 @@ import Foundation
 import TinctureContainers
 import TinctureCore
 
-/// A copy of a tiny checkpoint of `golden/models` in a folder of its own, to be changed and written out again.
+/// A copy of a tiny checkpoint in a folder of its own, to be changed and written out again.
 public struct EditedCheckpoint {
   public struct Tensor {
     public var name: String
@@ -25,9 +25,9 @@ public struct EditedCheckpoint {
   public var path: String { folder.path }
 
   /// Copies the model's files; the weights are written by ``write(_:)``.
-  public init(_ model: String) throws {
+  public init(_ model: String, of group: String = "golden/models") throws {
     folder = try TemporaryFolder()
-    let source = Repository.path("golden/models/" + model)
+    let source = Repository.path("\(group)/\(model)")
     let checkpoint = try SafetensorsCheckpoint.open(source)
     let weights = Set(checkpoint.files.map { Folder.split($0.path).name })
     for name in try FileManager.default.contentsOfDirectory(atPath: source)

@@ -269,6 +269,12 @@ def embedding_gemma(folder):
         write_safetensors(folder / path / "model.safetensors", {"linear.weight": ("F32", weight)})
 
 
+def sentence_modules(folder, *kinds):
+    write_json(folder / "modules.json", [
+        {"idx": i, "name": str(i), "path": f"{i}_{kind}" if i else "", "type": "sentence_transformers.models." + kind}
+        for i, kind in enumerate(kinds)])
+
+
 def pooling(folder, width, mode="mean_tokens"):
     (folder / "1_Pooling").mkdir()
     modes = ["cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens"]
@@ -289,10 +295,7 @@ def bert_uncased(folder):
     """What sentence-transformers publishes: BertModel, mean pooling, I64 position_ids among the weights."""
     causal(folder, "BertModel", bert_config(), tok.bert(folder), dtype="F32", norm=1.0,
            extra={"embeddings.position_ids": np.arange(64)[None]})
-    write_json(folder / "modules.json", [
-        {"idx": i, "name": str(i), "path": path, "type": "sentence_transformers.models." + kind}
-        for i, (path, kind) in enumerate((("", "Transformer"), ("1_Pooling", "Pooling"),
-                                          ("2_Normalize", "Normalize")))])
+    sentence_modules(folder, "Transformer", "Pooling", "Normalize")
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": 32, "do_lower_case": False})
     pooling(folder, 36)
 
@@ -333,6 +336,14 @@ def bert_tokens(folder):
     causal(folder, "BertForTokenClassification", bert_config(
         id2label={str(i): label for i, label in enumerate(labels)},
         label2id={label: i for i, label in enumerate(labels)}), tok.bert(folder, lowercase=False), dtype="F16", norm=1.0)
+
+
+def bert_masked(folder):
+    """A masked-word head that is not tied, with a decoder and a bias of its own beside the one that is then not used; and mean
+    pooling without Normalize."""
+    causal(folder, "BertForMaskedLM", bert_config(tie_word_embeddings=False), tok.bert(folder), dtype="F32", norm=1.0)
+    sentence_modules(folder, "Transformer", "Pooling")
+    pooling(folder, 36)
 
 
 def bert_pubmed(folder):
@@ -419,7 +430,7 @@ CASES = {
     "bert-vocabulary": bert_vocabulary, "bert-pubmed": bert_pubmed, "llama": llama, "llama3": llama3,
     "mistral": mistral, "qwen2": qwen2, "qwen3": qwen3}
 # Checkpoints with heads that a GGUF does not hold.
-HEADS = {"bert-sequence": bert_sequence, "bert-tokens": bert_tokens}
+HEADS = {"bert-sequence": bert_sequence, "bert-tokens": bert_tokens, "bert-masked": bert_masked}
 
 
 def main(arguments):

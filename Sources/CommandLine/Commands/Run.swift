@@ -17,7 +17,9 @@ enum RunCommand {
         "tokens", short: "n", "N", hint: .number,
         "Most tokens of an answer. Default: until the model ends it or the context is full."),
       .value("temp", "T", "Temperature; 0, the default, always takes the best token."),
-      .value("top-k", "K", hint: .number, "Choose among the K best tokens only."),
+      .value(
+        "top-k", "K", hint: .number,
+        "Choose among the K best tokens only; 0, the default: among all."),
       .value("top-p", "P", "Choose among the best tokens that together have this probability."),
       .value(
         "seed", "S", hint: .number,
@@ -95,7 +97,7 @@ enum RunCommand {
       }
     }
     let topK = try parsed.value("top-k").map { (text) throws(TinctureError) in
-      try ValueParser.count(text, option: "top-k", limit: 1 << 30)
+      try ValueParser.count(text, option: "top-k", from: 0, limit: 1 << 30)
     }
     var seed: UInt64 = 0
     if let text = parsed.value("seed") {
